@@ -1,0 +1,1 @@
+"""The deterministic core: one message in, its whole cascade out."""

@@ -1,0 +1,1 @@
+"""KuCoin futures over websocket and REST."""

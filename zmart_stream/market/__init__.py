@@ -1,0 +1,1 @@
+"""The rolling-window cache: one slotted object per contract, one column per bar field."""

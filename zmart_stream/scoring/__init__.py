@@ -1,0 +1,1 @@
+"""From bars and ticks to component scores, composites and ranks."""
