@@ -264,16 +264,29 @@ def _profile_layer(profile: Any, file: Path | None, problems: list[str]) -> Laye
 
 def _validate(layers: tuple[Layer, ...], problems: list[str]) -> Settings:
     tree = merged(layers)
-    try:
-        settings = Settings.model_validate(tree)
-    except ValidationError as error:
-        problems += [_problem(item, layers) for item in error.errors()]
-    except RecursionError:
-        problems.append("settings: nested too deeply")
-    else:
-        if not problems:
-            return settings
+    for _ in range(3):  # without its wrong keys a table may still contradict itself: say that too
+        try:
+            settings = Settings.model_validate(tree)
+        except ValidationError as error:
+            problems += [_problem(item, layers) for item in error.errors()]
+            for item in error.errors():
+                _drop(tree, item["loc"])
+        except RecursionError:
+            problems.append("settings: nested too deeply")
+        else:
+            if not problems:
+                return settings
+            break
     raise ConfigError(problems)
+
+
+def _drop(tree: Any, key: Sequence[str | int]) -> None:
+    for name in key[:-1]:
+        if not isinstance(tree, dict) or name not in tree:
+            return
+        tree = tree[name]
+    if isinstance(tree, dict) and key:
+        tree.pop(key[-1], None)
 
 
 def _problem(item: Any, layers: Sequence[Layer]) -> str:
