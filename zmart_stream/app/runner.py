@@ -1,0 +1,164 @@
+"""The inbox, the one loop, the outlets: used by every mode that runs by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from zmart_stream.app.clock import Clock
+from zmart_stream.app.inbox import Inbox
+from zmart_stream.domain.bars import BarBlock
+from zmart_stream.domain.commands import Command, CommandDone, Reconfigured
+from zmart_stream.domain.errors import CommandRefusedError
+from zmart_stream.domain.market import Tick
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import BookReady, FlagsChanged, HoldChanged, PortfolioChange
+
+TICK_S = 0.25
+MOST_MESSAGES = 512
+MOST_NS = 5_000_000
+LOOK_EVERY = 16
+
+AFTER_COMMIT = (PortfolioChange, FlagsChanged, HoldChanged, BookReady, Reconfigured, CommandDone)
+"""What is on disk before anybody is told of it; all else is told at once."""
+
+Tell = Callable[[Sequence[Message]], None]
+
+
+class Core(Protocol):
+    """The engine as the runner sees it."""
+
+    def process(self, message: Message) -> list[Message]:
+        """Everything that follows from `message`, in order."""
+        ...
+
+    def snapshot(self, full: bool) -> dict[str, Any]:
+        """The state to restore from; `full` with the rings of bars."""
+        ...
+
+
+class Store(Protocol):
+    """The storage writer as the runner sees it."""
+
+    def put(self, messages: Sequence[Message], snapshot: dict[str, Any] | None = None) -> None:
+        """Queue a cascade, with the state after it at a close; never blocks."""
+        ...
+
+
+class Recorder(Protocol):
+    """A capture as the runner sees it."""
+
+    def input(self, message: Message) -> None:
+        """Record what the core is about to take."""
+        ...
+
+    def derived(self, messages: Sequence[Message]) -> None:
+        """Record what followed."""
+        ...
+
+    def closed(self) -> None:
+        """A bar closed: a segment may end here."""
+        ...
+
+
+class Runner:
+    """Feeds the core in order and hands on what it derives."""
+
+    def __init__(
+        self, core: Core, clock: Clock, inbox: Inbox, *, store: Store, tell: Tell, recorder: Recorder | None = None
+    ) -> None:
+        """`tell` gets what may be told: at once, or once the store calls `committed`."""
+        self.taken = 0
+        self.turns = 0
+        self.longest_turn_ns = 0
+        self._core = core
+        self._clock = clock
+        self._inbox = inbox
+        self._store = store
+        self._tell = tell
+        self._recorder = recorder
+        self._stopping = False
+        self._waiting: dict[str, tuple[asyncio.Future[Sequence[Message]], list[Message]]] = {}
+
+    async def run(self) -> None:
+        """Process until `stop`, then drain what is left."""
+        while not self._stopping or len(self._inbox):
+            if not await self._inbox.wait(TICK_S):
+                if self._clock.ticks:
+                    self._inbox.put(Tick(ts=self._clock.now()))
+                continue
+            self._turn()
+            await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Let `run` return once the inbox is drained."""
+        self._stopping = True
+
+    async def submit(self, command: Command) -> Sequence[Message]:
+        """Queue a command; its cascade once it is on disk. Raises CommandRefusedError."""
+        future: asyncio.Future[Sequence[Message]] = asyncio.get_running_loop().create_future()
+        self._waiting[command.request_id] = (future, [])
+        self._inbox.put(command)
+        try:
+            cascade = await future
+        finally:
+            self._waiting.pop(command.request_id, None)
+        for message in cascade:
+            if isinstance(message, CommandDone) and not message.accepted:
+                raise CommandRefusedError(message.code, message.detail)
+        return cascade
+
+    def committed(self, messages: Sequence[Message]) -> None:
+        """The store has these on disk."""
+        told = [message for message in messages if isinstance(message, AFTER_COMMIT)]
+        if told:
+            self._tell(told)
+        for message in told:
+            if isinstance(message, CommandDone) and message.request_id in self._waiting:
+                future, cascade = self._waiting[message.request_id]
+                if not future.done():
+                    future.set_result(cascade)
+
+    def _turn(self) -> None:
+        batch = self._inbox.take(MOST_MESSAGES)
+        began = time.perf_counter_ns()
+        done = self._process(batch, began + MOST_NS)
+        if done < len(batch):
+            self._inbox.put_back(batch[done:])
+        self.taken += done
+        self.turns += 1
+        self.longest_turn_ns = max(self.longest_turn_ns, time.perf_counter_ns() - began)
+
+    def _process(self, batch: list[Message], until: int) -> int:
+        process, recorder = self._core.process, self._recorder
+        cascade: list[Message] = []
+        done = 0
+        for message in batch:
+            if recorder:
+                recorder.input(message)
+            derived = process(message)
+            done += 1
+            if derived:
+                cascade += derived
+                if isinstance(message, Command) and message.request_id in self._waiting:
+                    self._waiting[message.request_id][1].extend(derived)
+                if any(isinstance(item, BarBlock) for item in derived):
+                    self._hand_on(cascade, closed=True)
+                    cascade = []
+            if not done % LOOK_EVERY and time.perf_counter_ns() > until:
+                break
+        if cascade:
+            self._hand_on(cascade, closed=False)
+        return done
+
+    def _hand_on(self, cascade: list[Message], *, closed: bool) -> None:
+        if self._recorder:
+            self._recorder.derived(cascade)
+            if closed:
+                self._recorder.closed()
+        self._store.put(cascade, self._core.snapshot(full=False) if closed else None)
+        now = [message for message in cascade if not isinstance(message, AFTER_COMMIT)]
+        if now:
+            self._tell(now)
