@@ -1,1 +1,1 @@
-"""Where messages come from."""
+"""Where market facts come from."""

@@ -1,1 +1,1 @@
-"""KuCoin futures over websocket and REST."""
+"""KuCoin Futures: public market data over websocket and REST."""
