@@ -64,6 +64,7 @@ class Market(Protocol):
     name: str  # "synthetic" or the record's file name
     seed: int
     start: int  # ns: the venue time at which a fresh venue begins
+    end: int | None  # ns: where a record ends and the venue's clock stops; None = never
 
     def symbols(self, now: int) -> tuple[str, ...]:
         """Symbols listed at `now`, in a fixed order (most liquid first)."""

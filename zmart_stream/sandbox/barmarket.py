@@ -1,0 +1,269 @@
+"""A market made of bars: everything the venue asks, answered from hour bars, minute bars and the trades within them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Protocol
+
+import numpy as np
+
+from zmart_stream.sandbox.contracts import DAY_NS, HOUR_MS, HOUR_NS, MINUTE_NS, MS, Contract, contract_row
+from zmart_stream.sandbox.expand import TickBars
+from zmart_stream.sandbox.funding import Funding
+from zmart_stream.sandbox.hourtape import HourTape, money_of
+from zmart_stream.sandbox.keyed import smooth_at, uniform_at
+from zmart_stream.sandbox.klines import ValuedBars, bar_start, bar_starts, chained, joined, traded_rows
+from zmart_stream.sandbox.market import Bars, DayStats, FundingState, Print, Quotes
+from zmart_stream.sandbox.orderbook import book
+
+_CACHED_HOURS = 3  # of each contract, on average
+_LOOK_BACK = 72  # hours without a trade after which the last price is the hour's open
+_DAILY_INTEREST = 3.0e-4
+_DRAW_AHEAD = 20  # minutes of an hour over which its successor's trades are drawn, contract by contract
+
+
+class Roster(Protocol):
+    """Which contracts there are, and when."""
+
+    def alive(self, now: int) -> tuple[str, ...]:
+        """Symbols listed at `now` (ns), most liquid first."""
+        ...
+
+    def contract(self, symbol: str) -> Contract:
+        """The contract of a symbol that was listed at some time asked for; KeyError if there is none."""
+        ...
+
+
+class BarSource(Protocol):
+    """Bars in whole numbers; hours and minutes of one contract agree exactly."""
+
+    def hours(self, contract: Contract, first: int, last: int) -> TickBars:
+        """Hour bars of hours [first, last) since the epoch, dense; lots 0 = no trades, prices then stand still."""
+        ...
+
+    def minutes(self, contract: Contract, hour: int) -> TickBars:
+        """The 60 minute bars of one hour."""
+        ...
+
+
+class BarMarket:
+    """A `Market` over a roster, a source of bars and a funding clock."""
+
+    def __init__(
+        self, *, name: str, seed: int, span: tuple[int, int | None], roster: Roster, source: BarSource, funding: Funding
+    ) -> None:
+        """`span` is (start, end) in ns, end None for an endless market."""
+        self.name = name
+        self.seed = seed
+        self.start, self.end = span
+        self._roster = roster
+        self._source = source
+        self._funding = funding
+        self._hours: OrderedDict[tuple[str, int], HourTape] = OrderedDict()
+        self._room = _CACHED_HOURS * len(roster.alive(self.start)) + 64
+        self._inverse_hours: dict[tuple[str, int], float] = {}
+
+    def symbols(self, now: int) -> tuple[str, ...]:
+        """Symbols listed at `now`, most liquid first."""
+        return self._roster.alive(now)
+
+    def prints(self, symbol: str, minute: int) -> list[Print]:
+        """All trades of the minute, in order; the coming hour is drawn ahead so that none begins with a stall."""
+        contract = self._roster.contract(symbol)
+        hour, within = divmod(minute, 60)
+        if within == 60 - _DRAW_AHEAD + contract.key % _DRAW_AHEAD:
+            self._hour(contract, hour + 1).draw()
+        return self._hour(contract, hour).prints(within)
+
+    def bars(self, symbol: str, granularity: int, start_ms: int, end_ms: int) -> Bars:
+        """Whole bars whose start lies in [start_ms, end_ms), also those in the future of any clock."""
+        contract = self._roster.contract(symbol)
+        begin, finish = self._life(contract)
+        floor = bar_start(begin // MINUTE_NS, granularity) * 60_000
+        first, last = bar_starts(max(start_ms, floor), min(end_ms, finish // MS), granularity)
+        if last <= first:
+            return np.empty((0, 7))
+        per = 60 if granularity >= 60 else 1
+        fine = self._valued_hours(contract, first // 60, last // 60) if per == 60 else self._span(contract, first, last)
+        whole = joined(fine, granularity // per)
+        return _rows(contract, *traded_rows(whole, np.arange(first, last, granularity, dtype=np.int64)))
+
+    def running_bar(self, symbol: str, granularity: int, now: int) -> list[float] | None:
+        """The bar that contains `now`, of the trades up to and including `now`; None if there were none."""
+        contract = self._roster.contract(symbol)
+        minute = now // MINUTE_NS
+        start = bar_start(minute, granularity)
+        pieces = []
+        hour = minute // 60
+        if start // 60 < hour:
+            pieces.append(self._valued_hours(contract, start // 60, hour))
+            start = hour * 60
+        tape = self._hour(contract, hour)
+        pieces += [tape.valued(start % 60, minute % 60), tape.part(minute % 60, now)]
+        source = chained(*pieces)
+        whole, starts = traded_rows(
+            joined(source, len(source.money)), np.array([bar_start(minute, granularity)], dtype=np.int64)
+        )
+        rows = _rows(contract, whole, starts).tolist()
+        return list(rows[0]) if rows else None
+
+    def quotes(self, symbol: str, now: int, levels: int) -> Quotes:
+        """The book at `now`, best `levels` a side (at most 1000)."""
+        contract = self._roster.contract(symbol)
+        ticks, bought = self._last(contract, now)
+        return book(contract, ticks, bought, now, levels)
+
+    def mark_index(self, symbol: str, now: int) -> tuple[float, float]:
+        """(mark price, index price)."""
+        contract = self._roster.contract(symbol)
+        return self._mark_index(contract, contract.price_of(self._last(contract, now)[0]), now)
+
+    def funding(self, symbol: str, now: int) -> FundingState | None:
+        """The funding clock, None for dated contracts."""
+        return self._funding.state(self._roster.contract(symbol), now)
+
+    def settlements(self, symbol: str, start_ms: int, end_ms: int) -> list[tuple[int, float]]:
+        """Settled rates with settlement time (ms) in [start_ms, end_ms], ascending."""
+        contract = self._roster.contract(symbol)
+        return self._funding.settlements(contract, start_ms, min(end_ms, self._life(contract)[1] // MS))
+
+    def open_interest(self, symbol: str, now: int) -> int:
+        """Open interest in lots: a share of a day's turnover that wanders over days, hours and minutes."""
+        c = self._roster.contract(symbol)
+        at = now // MS
+        wander = 0.45 * smooth_at(c.key ^ 0x01, at, 144 * HOUR_MS) + 0.12 * smooth_at(c.key ^ 0x02, at, 10 * HOUR_MS)
+        wander += 0.01 * smooth_at(c.key ^ 0x03, at, HOUR_MS // 4)
+        typical = c.turnover * (0.2 + 0.8 * uniform_at(c.key, 301)) / c.lot_usd
+        return max(1, round(typical * 2.0**wander))
+
+    def day_stats(self, symbol: str, now: int) -> DayStats:
+        """Rolling 24 h: 23 whole hours, the running one up to `now`, and the oldest one by its remaining share."""
+        return self._day(self._roster.contract(symbol), now)[0]
+
+    def contract_row(self, symbol: str, now: int) -> dict[str, Any]:
+        """The full `contracts/active` row as JSON values at `now`."""
+        contract = self._roster.contract(symbol)
+        stats, ticks = self._day(contract, now)
+        mark, index = self._mark_index(contract, contract.price_of(ticks), now)
+        volume, turnover = contract.turnover_of(stats.turnover, stats.lots)
+        change = 0.0 if stats.last is None else stats.last - stats.open
+        band = contract.static_row["orderPriceRange"]
+        moving = {
+            "openInterest": str(self.open_interest(symbol, now)),
+            "volumeOf24h": round(volume, 8),
+            "turnoverOf24h": round(stats.turnover, 8),
+            "markPrice": mark,
+            "indexPrice": index,
+            "lastTradePrice": stats.last,
+            "lowPrice": stats.low,
+            "highPrice": stats.high,
+            "priceChg": round(change, contract.digits),
+            "priceChgPct": round(change / stats.open, 4) if stats.open else 0.0,
+            "buyLimit": round(mark * (1 + band), contract.digits),
+            "sellLimit": round(mark * (1 - band), contract.digits),
+        }
+        return contract_row(contract, now, moving | _funding_fields(contract, self._funding.state(contract, now), now))
+
+    def _life(self, contract: Contract) -> tuple[int, int]:
+        """(first, last) ns of its market."""
+        ends = [end for end in (contract.delisted, self.end) if end is not None]
+        return contract.listed, min(ends) if ends else 2**62
+
+    def _hour(self, contract: Contract, hour: int) -> HourTape:
+        key = (contract.symbol, hour)
+        tape = self._hours.get(key)
+        if tape is None:
+            tape = self._hours[key] = HourTape(contract, hour, self._source.minutes(contract, hour))
+            if len(self._hours) > self._room:
+                self._hours.popitem(last=False)
+        else:
+            self._hours.move_to_end(key)
+        return tape
+
+    def _valued_hours(self, contract: Contract, first: int, last: int) -> ValuedBars:
+        bars = self._source.hours(contract, first, last)
+        if not contract.inverse:
+            return ValuedBars(bars, money_of(contract, bars))
+        return ValuedBars(bars, np.array([self._inverse_hour(contract, hour) for hour in range(first, last)]))
+
+    def _inverse_hour(self, contract: Contract, hour: int) -> float:
+        """Σ lots ÷ price of an hour: the one figure that only its trades can tell."""
+        key = (contract.symbol, hour)
+        money = self._inverse_hours.get(key)
+        if money is None:
+            tape = HourTape(contract, hour, self._source.minutes(contract, hour))
+            money = self._inverse_hours[key] = float(np.cumsum(tape.money)[-1])
+        return money
+
+    def _span(self, contract: Contract, first: int, last: int) -> ValuedBars:
+        """Minutes [first, last), both on one side of hour boundaries or across them."""
+        pieces = []
+        for hour in range(first // 60, (last - 1) // 60 + 1):
+            start = hour * 60
+            pieces.append(self._hour(contract, hour).valued(max(first - start, 0), min(last - start, 60)))
+        return chained(*pieces)
+
+    def _last(self, contract: Contract, now: int) -> tuple[int, bool]:
+        """(ticks, taker bought) of the last trade up to `now`."""
+        hour = now // HOUR_NS
+        found = self._hour(contract, hour).last(now)
+        if found is not None:
+            return found
+        bars = self._source.hours(contract, hour - _LOOK_BACK, hour + 1)
+        traded = np.flatnonzero(bars.lots[:-1] > 0)
+        ticks = bars.close[traded[-1]] if len(traded) else bars.open[-1]
+        return int(ticks), bool(hour & 1)
+
+    def _day(self, contract: Contract, now: int) -> tuple[DayStats, int]:
+        """The rolling figures and the price (ticks) everything else leans on."""
+        hour = now // HOUR_NS
+        share = 1.0 - (now - hour * HOUR_NS) / HOUR_NS
+        day = self._source.hours(contract, hour - 24, hour)
+        money = money_of(contract, day) if not contract.inverse else self._valued_hours(contract, hour - 24, hour).money
+        running = self._hour(contract, hour).upto(now)
+        lots = int(day.lots[1:].sum() + day.lots[0] * share) + running.lots
+        turnover = float(money[1:].sum() + money[0] * share) + running.money
+        ticks, _ = self._last(contract, now)
+        traded = day.lots > 0
+        high = max(int(np.where(traded, day.high, 0).max()), running.high)
+        low = min(int(np.where(traded, day.low, ticks).min()), running.low if running.lots else ticks)
+        if not lots:
+            price = None if now - contract.listed < DAY_NS else contract.price_of(ticks)
+            return DayStats(price, 0.0, 0.0, contract.price_of(ticks), 0, 0.0), ticks
+        before = int(day.open[np.argmax(traded)]) if traded.any() else running.open
+        scale = 1.0 if contract.inverse else contract.multiplier
+        price_of = contract.price_of
+        return DayStats(price_of(ticks), price_of(high), price_of(low), price_of(before), lots, turnover * scale), ticks
+
+    def _mark_index(self, contract: Contract, last: float, now: int) -> tuple[float, float]:
+        premium = self._funding.premium(contract, now)
+        index = last / (1.0 + premium)
+        mark = index * (1.0 + 0.8 * premium)
+        digits = contract.digits + 1
+        return round(mark, digits), round(index, digits)
+
+
+def _funding_fields(contract: Contract, state: FundingState | None, now: int) -> dict[str, Any]:
+    if state is None:
+        return {}
+    interval, following = state.interval // MS, state.next_time // MS
+    return {
+        "fundingFeeRate": state.rate,
+        "lastTimeFundingRate": state.last_rate,
+        "dailyInterestRate": _DAILY_INTEREST,
+        "fundingRateGranularity": interval,
+        "currentFundingRateGranularity": interval if contract.granularity_known else None,
+        "effectiveFundingRateCycleStartTime": contract.listed // MS if interval != 8 * HOUR_MS else None,
+        "fundingRateCap": state.cap,
+        "fundingRateFloor": state.floor,
+        "period": 1,
+        "nextFundingRateTime": following - now // MS,
+        "nextFundingRateDateTime": following,
+    }
+
+
+def _rows(contract: Contract, source: ValuedBars, starts: Any) -> Bars:
+    bars = source.bars
+    prices = [contract.prices_of(column) for column in (bars.open, bars.high, bars.low, bars.close)]
+    money = source.money if contract.inverse else source.money * contract.multiplier
+    return np.column_stack([starts * 60_000.0, *prices, bars.lots.astype(np.float64), money])
