@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from zmart_stream.sandbox.contracts import DAY_NS, HOUR_MS, HOUR_NS, MINUTE_NS, MS, Contract, contract_row
 from zmart_stream.sandbox.expand import TickBars
 from zmart_stream.sandbox.funding import Funding
-from zmart_stream.sandbox.hourtape import HourTape, money_of
-from zmart_stream.sandbox.keyed import smooth_at, uniform_at
+from zmart_stream.sandbox.hourtape import HourTape, minute_money, money_of
+from zmart_stream.sandbox.keyed import FloatArray, smooth_at, uniform_at
 from zmart_stream.sandbox.klines import ValuedBars, bar_start, bar_starts, chained, joined, traded_rows
 from zmart_stream.sandbox.market import Bars, DayStats, FundingState, Print, Quotes
 from zmart_stream.sandbox.orderbook import book
 
 _CACHED_HOURS = 3  # of each contract, on average
 _LOOK_BACK = 72  # hours without a trade after which the last price is the hour's open
+_HIGHEST = 2**62
 _DAILY_INTEREST = 3.0e-4
+_INVERSE_BATCH = 24  # hours
 _DRAW_AHEAD = 20  # minutes of an hour over which its successor's trades are drawn, contract by contract
 
 
@@ -41,9 +43,21 @@ class BarSource(Protocol):
         """Hour bars of hours [first, last) since the epoch, dense; lots 0 = no trades, prices then stand still."""
         ...
 
-    def minutes(self, contract: Contract, hour: int) -> TickBars:
-        """The 60 minute bars of one hour."""
+    def minutes(self, contract: Contract, first: int, last: int) -> TickBars:
+        """The minute bars of hours [first, last), 60 each, in a row."""
         ...
+
+
+class _Past(NamedTuple):
+    """The 24 hours before the running one; prices in ticks, open 0 = no trade, lots and money without the oldest."""
+
+    open: int
+    high: int
+    low: int
+    lots: int
+    money: float
+    oldest_lots: int
+    oldest_money: float
 
 
 class BarMarket:
@@ -61,7 +75,8 @@ class BarMarket:
         self._funding = funding
         self._hours: OrderedDict[tuple[str, int], HourTape] = OrderedDict()
         self._room = _CACHED_HOURS * len(roster.alive(self.start)) + 64
-        self._inverse_hours: dict[tuple[str, int], float] = {}
+        self._inverse_hours: dict[str, dict[int, float]] = {}
+        self._past: dict[str, tuple[int, _Past]] = {}
 
     def symbols(self, now: int) -> tuple[str, ...]:
         """Symbols listed at `now`, most liquid first."""
@@ -173,7 +188,7 @@ class BarMarket:
         key = (contract.symbol, hour)
         tape = self._hours.get(key)
         if tape is None:
-            tape = self._hours[key] = HourTape(contract, hour, self._source.minutes(contract, hour))
+            tape = self._hours[key] = HourTape(contract, hour, self._source.minutes(contract, hour, hour + 1))
             if len(self._hours) > self._room:
                 self._hours.popitem(last=False)
         else:
@@ -184,16 +199,19 @@ class BarMarket:
         bars = self._source.hours(contract, first, last)
         if not contract.inverse:
             return ValuedBars(bars, money_of(contract, bars))
-        return ValuedBars(bars, np.array([self._inverse_hour(contract, hour) for hour in range(first, last)]))
+        return ValuedBars(bars, self._inverse_money(contract, first, last))
 
-    def _inverse_hour(self, contract: Contract, hour: int) -> float:
-        """Σ lots ÷ price of an hour: the one figure that only its trades can tell."""
-        key = (contract.symbol, hour)
-        money = self._inverse_hours.get(key)
-        if money is None:
-            tape = HourTape(contract, hour, self._source.minutes(contract, hour))
-            money = self._inverse_hours[key] = float(np.cumsum(tape.money)[-1])
-        return money
+    def _inverse_money(self, contract: Contract, first: int, last: int) -> FloatArray:
+        """Σ lots ÷ price of each hour: the one figure that only the trades can tell."""
+        known = self._inverse_hours.setdefault(contract.symbol, {})
+        for start in range(first, last):
+            if start in known:
+                continue
+            batch = range(start, min(start + _INVERSE_BATCH, last))
+            minutes = self._source.minutes(contract, batch.start, batch.stop)
+            sums = np.cumsum(minute_money(contract, batch.start * 60, minutes).reshape(-1, 60), axis=1)[:, -1]
+            known.update(zip(batch, sums.tolist(), strict=True))
+        return np.array([known[hour] for hour in range(first, last)])
 
     def _span(self, contract: Contract, first: int, last: int) -> ValuedBars:
         """Minutes [first, last), both on one side of hour boundaries or across them."""
@@ -218,22 +236,39 @@ class BarMarket:
         """The rolling figures and the price (ticks) everything else leans on."""
         hour = now // HOUR_NS
         share = 1.0 - (now - hour * HOUR_NS) / HOUR_NS
-        day = self._source.hours(contract, hour - 24, hour)
-        money = money_of(contract, day) if not contract.inverse else self._valued_hours(contract, hour - 24, hour).money
+        past = self._past_day(contract, hour)
         running = self._hour(contract, hour).upto(now)
-        lots = int(day.lots[1:].sum() + day.lots[0] * share) + running.lots
-        turnover = float(money[1:].sum() + money[0] * share) + running.money
         ticks, _ = self._last(contract, now)
-        traded = day.lots > 0
-        high = max(int(np.where(traded, day.high, 0).max()), running.high)
-        low = min(int(np.where(traded, day.low, ticks).min()), running.low if running.lots else ticks)
-        if not lots:
-            price = None if now - contract.listed < DAY_NS else contract.price_of(ticks)
-            return DayStats(price, 0.0, 0.0, contract.price_of(ticks), 0, 0.0), ticks
-        before = int(day.open[np.argmax(traded)]) if traded.any() else running.open
-        scale = 1.0 if contract.inverse else contract.multiplier
+        lots = past.lots + int(past.oldest_lots * share) + running.lots
+        turnover = past.money + past.oldest_money * share + running.money
         price_of = contract.price_of
+        if not lots:
+            price = None if now - contract.listed < DAY_NS else price_of(ticks)
+            return DayStats(price, 0.0, 0.0, price_of(ticks), 0, 0.0), ticks
+        high = max(past.high, running.high)
+        low = min(past.low, running.low) if running.lots else past.low
+        before = past.open or running.open
+        scale = 1.0 if contract.inverse else contract.multiplier
         return DayStats(price_of(ticks), price_of(high), price_of(low), price_of(before), lots, turnover * scale), ticks
+
+    def _past_day(self, contract: Contract, hour: int) -> _Past:
+        """The 24 whole hours before `hour`."""
+        known = self._past.get(contract.symbol)
+        if known is not None and known[0] == hour:
+            return known[1]
+        day, money = self._valued_hours(contract, hour - 24, hour)
+        traded = day.lots > 0
+        past = _Past(
+            open=int(day.open[np.argmax(traded)]) if traded.any() else 0,
+            high=int(np.where(traded, day.high, 0).max()),
+            low=int(np.where(traded, day.low, _HIGHEST).min()),
+            lots=int(day.lots[1:].sum()),
+            money=float(money[1:].sum()),
+            oldest_lots=int(day.lots[0]),
+            oldest_money=float(money[0]),
+        )
+        self._past[contract.symbol] = (hour, past)
+        return past
 
     def _mark_index(self, contract: Contract, last: float, now: int) -> tuple[float, float]:
         premium = self._funding.premium(contract, now)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from zmart_stream.sandbox.contracts import DAY_NS, HOUR_NS
 
-ORIGIN_DAY = 17897  # 2019-01-01, days since the epoch
-HORIZON_DAYS = 5504  # up to 2034-01-26
+ORIGIN_DAY = 18993  # 2022-01-01, days since the epoch
+HORIZON_DAYS = 4128  # up to 2033-04-20
 _FIRST_LISTINGS = (ORIGIN_DAY + 31) * DAY_NS
 _LISTING_SPAN_DAYS = 700
 _LISTING_HOUR = 8

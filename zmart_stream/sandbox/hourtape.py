@@ -16,7 +16,6 @@ from zmart_stream.sandbox.market import Print
 _TRADES = 0x7AADE5
 _SEQUENCE_ROOM = 10**11
 _MINUTES = np.arange(60, dtype=np.int64)
-_HIGHEST = np.iinfo(np.int64).max
 
 
 class Running(NamedTuple):
@@ -32,6 +31,30 @@ class Running(NamedTuple):
 def money_of(contract: Contract, bars: TickBars) -> FloatArray:
     """Price × lots of each bar (linear contracts)."""
     return np.asarray(bars.value * contract.step / float(10**contract.digits), dtype=np.float64)
+
+
+def minute_money(contract: Contract, first: int, minutes: TickBars) -> FloatArray:
+    """Lots ÷ price of each of consecutive minute bars, the first being minute `first` (inverse contracts)."""
+    return _inverse_money(contract, _tape_of(contract, first, minutes))
+
+
+def _tape_of(contract: Contract, first: int, minutes: TickBars) -> Tape:
+    index = np.arange(first, first + len(minutes.lots), dtype=np.int64)
+    return split_trades(minutes, index=index, key=contract.key ^ _TRADES)
+
+
+def _inverse_money(contract: Contract, tape: Tape) -> FloatArray:
+    """Sums minute by minute, in an order that does not depend on what stands before the minute."""
+    worth = _worth(contract, tape.ticks, tape.lots)
+    table = np.zeros((len(tape.offset) - 1, 8))
+    counts = np.diff(tape.offset)
+    table[np.arange(8) < counts[:, None]] = worth
+    return np.asarray(np.cumsum(table, axis=1)[:, -1], dtype=np.float64)
+
+
+def _worth(contract: Contract, ticks: IntArray, lots: IntArray) -> FloatArray:
+    prices = contract.prices_of(ticks)
+    return lots / prices if contract.inverse else lots * prices
 
 
 class HourTape:
@@ -84,19 +107,18 @@ class HourTape:
         ticks, lots = tape.ticks[first:last], tape.lots[first:last]
         figures = (ticks[0], ticks.max(), ticks.min(), ticks[-1], lots.sum(), (ticks * lots).sum())
         bar = TickBars(*(np.array([figure], dtype=np.int64) for figure in figures))
-        return ValuedBars(bar, np.cumsum(self._worth(ticks, lots))[-1:])
+        return ValuedBars(bar, np.cumsum(_worth(self._contract, ticks, lots))[-1:])
 
     @cached_property
     def money(self) -> FloatArray:
         """Price × lots (or lots ÷ price) of each minute."""
         if not self._contract.inverse:
             return money_of(self._contract, self.minutes)
-        worth = np.concatenate(([0.0], np.cumsum(self._worth(self._tape.ticks, self._tape.lots))))
-        return np.diff(worth[self._tape.offset])
+        return _inverse_money(self._contract, self._tape)
 
     @cached_property
     def _tape(self) -> Tape:
-        return split_trades(self.minutes, index=self._hour * 60 + _MINUTES, key=self._contract.key ^ _TRADES)
+        return _tape_of(self._contract, self._hour * 60, self.minutes)
 
     @cached_property
     def _times(self) -> IntArray:
@@ -112,8 +134,4 @@ class HourTape:
     def _progress(self) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
         ticks, lots = self._tape.ticks, self._tape.lots
         highs, lows = np.maximum.accumulate(ticks), np.minimum.accumulate(ticks)
-        return highs, lows, np.cumsum(lots), np.cumsum(self._worth(ticks, lots))
-
-    def _worth(self, ticks: IntArray, lots: IntArray) -> FloatArray:
-        prices = self._contract.prices_of(ticks)
-        return lots / prices if self._contract.inverse else lots * prices
+        return highs, lows, np.cumsum(lots), np.cumsum(_worth(self._contract, ticks, lots))

@@ -7,12 +7,14 @@ from functools import lru_cache
 import numpy as np
 
 from zmart_stream.sandbox.contracts import MS, Contract
-from zmart_stream.sandbox.keyed import IntArray, hash64, stream_keys, uniform_at, uniforms
+from zmart_stream.sandbox.keyed import FloatArray, IntArray, bits_at, hash64, uniform_at, uniforms
 from zmart_stream.sandbox.market import Quotes
 
 MAX_LEVELS = 1000
 _QUICK_MS, _SLOW_MS = 200, 600  # how long the touch stands, on busy and on quiet contracts
 _SIZE_STEP_MS = 400
+_FEW = 8  # up to here plain numbers are faster than arrays
+_SPREAD_OUT = 1_000_003  # keeps the epochs of neighbouring prices apart
 _SIZE_PERIODS = 32  # a level's size stands for 1..32 such steps
 
 
@@ -21,6 +23,15 @@ def book(contract: Contract, last: int, bought: bool, now: int, levels: int) -> 
     bid, ask = touch(contract, last, bought, now)
     count = max(1, min(levels, MAX_LEVELS))
     gap = max(1, (ask - bid) // 3)
+    if count <= _FEW:
+        bids = _few_levels(contract, bid, -gap, count)
+        asks = _few_levels(contract, ask, gap, count)
+        return Quotes(_few_rows(contract, bids, now), _few_rows(contract, asks, now))
+    return _many(contract, (bid, ask), gap, now, count)
+
+
+def _many(contract: Contract, best: tuple[int, int], gap: int, now: int, count: int) -> Quotes:
+    bid, ask = best
     ladder = np.arange(count + 1, dtype=np.int64)
     bids = _level_ticks(contract, (bid - 1) // gap - ladder, gap)
     asks = _level_ticks(contract, (ask + 1) // gap + ladder, gap)
@@ -43,6 +54,31 @@ def touch(contract: Contract, last: int, bought: bool, now: int) -> tuple[int, i
     return bid, bid + spread
 
 
+def _few_levels(contract: Contract, best: int, gap: int, count: int) -> list[int]:
+    """What `_many` draws for one side, without arrays; `gap` is negative for bids."""
+    width = abs(gap)
+    found, cell, key = [best], (best + (1 if gap > 0 else -1)) // width, contract.key ^ width
+    while len(found) < count and cell >= 0:
+        tick = cell if width == 1 else cell * width + bits_at(key, cell) % width
+        if tick > best if gap > 0 else 0 < tick < best:
+            found.append(tick)
+        cell += 1 if gap > 0 else -1
+    return found
+
+
+def _few_rows(contract: Contract, ticks: list[int], now: int) -> list[tuple[float, int]]:
+    kind, draw = _size_keys(contract.key)
+    step = now // (_SIZE_STEP_MS * MS)
+    rows = []
+    for place, tick in enumerate(ticks):
+        bits = bits_at(kind, tick)
+        epoch = (step + (bits >> 40 & 0xFFFF)) // (bits % _SIZE_PERIODS + 1)
+        chance = uniform_at(draw, tick * _SPREAD_OUT + epoch)
+        lots = contract.level_lots * _thickness(place) * (0.25 + 0.5 * chance / (1.08 - chance))
+        rows.append((contract.price_of(tick), max(1, round(lots))))
+    return rows
+
+
 def _level_ticks(contract: Contract, cells: IntArray, gap: int) -> IntArray:
     """One level in each cell of `gap` ticks, at a place of its own."""
     if gap == 1:
@@ -52,19 +88,28 @@ def _level_ticks(contract: Contract, cells: IntArray, gap: int) -> IntArray:
 
 def _sizes(contract: Contract, ticks: IntArray, now: int, bids: int) -> list[int]:
     """Lots of each level: heavy-tailed, thicker away from the touch; each stands for a while of its own."""
-    keys = stream_keys(contract.key ^ 0x512E5, 3)
-    bits = hash64(keys[0:1], ticks)
+    kind, draw = _size_keys(contract.key)
+    bits = hash64(kind, ticks)
     period = (bits % np.uint64(_SIZE_PERIODS)).astype(np.int64) + 1
     phase = (bits >> np.uint64(40)).astype(np.int64) & 0xFFFF
     epoch = (now // (_SIZE_STEP_MS * MS) + phase) // period
-    chance = uniforms(keys[1:2], ticks * 1_000_003 + epoch)
-    depth = _depth_shape(bids, len(ticks) - bids)
-    lots = contract.level_lots * depth * (0.25 + 0.5 * chance / (1.08 - chance))
-    return np.maximum(np.rint(lots), 1.0).astype(np.int64).tolist()
+    chance = uniforms(draw, ticks * _SPREAD_OUT + epoch)
+    shape = _thicknesses(bids, len(ticks) - bids)
+    lots = contract.level_lots * shape * (0.25 + 0.5 * chance / (1.08 - chance))
+    sizes: list[int] = np.maximum(np.rint(lots), 1.0).astype(np.int64).tolist()
+    return sizes
+
+
+@lru_cache(maxsize=4096)
+def _size_keys(key: int) -> tuple[int, int]:
+    return bits_at(key, 401), bits_at(key, 402)
+
+
+def _thickness(place: int) -> float:
+    """How much thicker the book is `place` levels behind the touch."""
+    return 1.0 + 3.0 * place / (place + 12.0)
 
 
 @lru_cache(maxsize=256)
-def _depth_shape(bids: int, asks: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """How much thicker the book is further out, for both sides in a row."""
-    ladder = [1.0 + 3.0 * place / (place + 12.0) for place in range(max(bids, asks))]
-    return np.array(ladder[:bids] + ladder[:asks])
+def _thicknesses(bids: int, asks: int) -> FloatArray:
+    return np.array([_thickness(place) for count in (bids, asks) for place in range(count)])

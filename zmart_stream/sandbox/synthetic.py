@@ -33,6 +33,7 @@ _JUMP_SHARE, _JUMP_SIZE = 0.03, 2.2
 _TREND = 0.16  # drift of a regime in daily volatilities
 _DEAD_HOURS = 0.02  # share of hours without a trade on the thinnest contracts
 _LEAST_LOTS = 8.0
+_MINUTES = 0x31
 _LEAST_TICKS = 40.0
 _HOURS = np.arange(24) / 24.0
 _VOL_SHAPE = 1.0 + 0.35 * np.cos(2 * np.pi * (_HOURS - 0.62)) + 0.15 * np.cos(4 * np.pi * (_HOURS - 0.35))
@@ -116,24 +117,24 @@ class SyntheticBars:
         self._seed = seed
         self._market = derive("market", seed)
         self._blocks: OrderedDict[tuple[str, int], TickBars] = OrderedDict()
-        self._room = contracts + contracts // 2 + 32
+        self._room = 2 * contracts + contracts // 4 + 64  # a day across the edge of two blocks must not push itself out
 
     def hours(self, contract: Contract, first: int, last: int) -> TickBars:
         """Hour bars [first, last) since the epoch, dense; lots 0 outside the contract's life."""
         begin, finish = first - _ORIGIN_HOUR, last - _ORIGIN_HOUR
         blocks = range(begin // _BLOCK_HOURS, (finish - 1) // _BLOCK_HOURS + 1)
         if blocks[0] < 0 or blocks[-1] >= HORIZON_DAYS // _BLOCK_DAYS - 1:
-            raise ConfigError("the synthetic market tells of 2019-02 to 2033-12 only")
+            raise ConfigError("the synthetic market tells of 2022 to 2033-03 only")
         base = blocks[0] * _BLOCK_HOURS
         parts = [self._block(contract, block) for block in blocks]
         whole = parts[0] if len(parts) == 1 else TickBars(*(np.concatenate(c) for c in zip(*parts, strict=True)))
         return whole.take(slice(begin - base, finish - base))
 
-    def minutes(self, contract: Contract, hour: int) -> TickBars:
-        """The 60 minute bars of one hour."""
-        bar = self.hours(contract, hour, hour + 1)
-        index = np.array([hour], dtype=np.int64)
-        return split_bars(bar, index=index, parts=60, key=contract.key ^ 0x31, activity=contract.activity).flat()
+    def minutes(self, contract: Contract, first: int, last: int) -> TickBars:
+        """The minute bars of hours [first, last), 60 each, in a row."""
+        bars = self.hours(contract, first, last)
+        index = np.arange(first, last, dtype=np.int64)
+        return split_bars(bars, index=index, parts=60, key=contract.key ^ _MINUTES, activity=contract.activity).flat()
 
     def _block(self, contract: Contract, block: int) -> TickBars:
         key = (contract.symbol, block)
@@ -211,9 +212,9 @@ def _lots(contract: Contract, hours: IntArray, price: FloatArray, stir: FloatArr
 
 def synthetic_market(*, seed: int, contracts: int, start: int) -> Market:
     """A seeded market of `contracts` contracts; `start` (ns) is where a fresh venue begins, nothing else hangs on it."""
-    first, last = (ORIGIN_DAY + 32) * DAY_NS, (ORIGIN_DAY + HORIZON_DAYS - 2 * _BLOCK_DAYS) * DAY_NS
+    first, last = (ORIGIN_DAY + 90) * DAY_NS, (ORIGIN_DAY + HORIZON_DAYS - 2 * _BLOCK_DAYS) * DAY_NS
     if not first <= start < last:
-        raise ConfigError("sandbox start: the synthetic market tells of 2019-02 to 2033-11 only")
+        raise ConfigError("sandbox start: the synthetic market runs from 2022-04 to 2033-02")
     if contracts < 1:
         raise ConfigError("sandbox contracts: at least 1")
     return BarMarket(
