@@ -23,6 +23,10 @@ class FeedError(ZmartError):
     """A connection or request failed. The feed acts: reconnects with jittered backoff."""
 
 
+class VenueBusyError(FeedError):
+    """The venue refuses for now, whatever is asked (quota, block, outage). The feed waits and asks again."""
+
+
 class MalformedMessageError(ZmartError):
     """A frame or reply that cannot be believed. The feed counts it by `reason`, samples it to the log, drops it."""
 
@@ -49,6 +53,10 @@ class BrokenBookError(ZmartError):
     """The stored book breaks a rule it must keep. The operator acts: `doctor` names the way out."""
 
 
+class PluginFaultError(ZmartError):
+    """A plug-in returned what its contract does not allow. The engine acts: its component is absent, counted."""
+
+
 class CaptureError(ZmartError):
     """A capture cannot be read or does not fit this release."""
 
@@ -72,3 +80,7 @@ class DaemonUnreachableError(ZmartError):
 
 class UsageError(ZmartError):
     """The command line cannot be understood. The caller acts: exit 64."""
+
+
+class CascadeError(ZmartError):
+    """A message class reappeared below itself. The developer acts: a stage answers what it caused."""

@@ -73,6 +73,7 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace: int = 2
     reentry_s: float = 86400.0
     depth_candidates: int = 40
+    max_weight: float = 25.0  # percent of equity a holding may take; what is left over is cash
     sectors: dict[str, str] = {}  # base -> sector, over the built-in table
 
 

@@ -1,0 +1,194 @@
+"""Reasons without acts: why part of the book is cash, and what would bring a contract in or out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zmart_stream.domain.portfolio import Holding
+from zmart_stream.domain.settings import PortfolioSettings
+from zmart_stream.domain.standing import Standing
+from zmart_stream.portfolio.book import Book
+from zmart_stream.portfolio.caps import CapBreach
+from zmart_stream.portfolio.eligibility import failing
+from zmart_stream.portfolio.field import Field
+from zmart_stream.portfolio.memory import Memory
+
+_STEP = 1e-6
+"""Scores are rounded to this; "above" means by this much."""
+
+
+class CashReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One reason why money is not invested: stable code, words, figures."""
+
+    code: (
+        str  # max_weight, automatic_off, not_filled, entry_score, confirm, swap_limit, sector, correlation, reentry...
+    )
+    text: str
+    numbers: dict[str, float | str | None] = {}
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a contract's composite would have to be to enter or leave the book, and by which rule.
+
+    `target` None: no score would do it, `text` says why.
+    """
+
+    moves: str  # "in" or "out"
+    rule: str  # entry_score, replace, exit_score, none
+    target: float | None
+    text: str
+
+
+class Reasons:
+    """Answers from the book, the memory and a field; changes nothing."""
+
+    def __init__(self, book: Book, memory: Memory, settings: PortfolioSettings) -> None:
+        self._book = book
+        self._memory = memory
+        self._settings = settings
+
+    def why_cash(self, field: Field) -> tuple[CashReason, ...]:
+        """Why the book has cash; empty when it has none."""
+        count, places = len(self._book.holdings), self._settings.max_symbols
+        if self._book.portfolio.cash <= 0.0 and count >= places:
+            return ()
+        reasons = []
+        if 0 < count * self._settings.max_weight < 100.0:
+            reasons.append(self._max_weight(count))
+        if count < places:
+            reasons.extend(self._free_places(field, places - count))
+        return tuple(reasons)
+
+    def outlook(self, field: Field, symbol: str) -> Outlook:
+        """What would move `symbol` across the border of the book."""
+        holding = self._book.get(symbol)
+        return self._way_out(field, holding) if holding is not None else self._way_in(field, symbol)
+
+    def _max_weight(self, count: int) -> CashReason:
+        limit, cash = self._settings.max_weight, self._book.portfolio.cash
+        text = f"{count} holdings of at most {limit:g} % each leave {cash:.2f} % in cash"
+        return CashReason(code="max_weight", text=text, numbers={"holdings": count, "max_weight": limit, "cash": cash})
+
+    def _free_places(self, field: Field, free: int) -> list[CashReason]:
+        if not self._settings.automatic:
+            text = f"{free} places are free and portfolio.automatic is off: only an operator fills them"
+            return [CashReason(code="automatic_off", text=text, numbers={"free": free})]
+        best, blocked = self._survey(field)
+        return [self._best(field, best, free), *blocked]
+
+    def _survey(self, field: Field) -> tuple[Standing | None, list[CashReason]]:
+        """The best candidate, and for each kind of obstacle the contracts above the entry score that it keeps out."""
+        best: Standing | None = None
+        blocked: dict[str, tuple[int, CapBreach]] = {}
+        for standing in field.eligible:
+            if self._book.get(standing.symbol) is not None:
+                continue
+            worthy = (standing.score or 0.0) >= self._settings.entry_score
+            if best is not None and not worthy:
+                break
+            breach = self._obstacle(field, standing.symbol)
+            if breach is None:
+                best = best or standing
+            elif worthy:
+                count, first = blocked.get(breach.code, (0, breach))
+                blocked[breach.code] = (count + 1, first)
+        reasons = [
+            CashReason(code=code, text=_counted(count, first.text), numbers={"contracts": count, **first.numbers})
+            for code, (count, first) in blocked.items()
+        ]
+        return best, reasons
+
+    def _obstacle(self, field: Field, symbol: str) -> CapBreach | None:
+        if self._memory.is_barred(symbol, field.ts):
+            until = self._memory.barred[symbol]
+            when = "only an operator brings it back" if until is None else "it left too short a time ago"
+            return CapBreach(code="reentry", text=f"{symbol}: {when}", numbers={"symbol": symbol})
+        return field.breach(symbol, self._book.symbols)
+
+    def _best(self, field: Field, best: Standing | None, free: int) -> CashReason:
+        numbers: dict[str, float | str | None] = {"free": free, "eligible": len(field.eligible)}
+        if best is None or best.score is None:
+            text = f"{free} places are free and no candidate is left among {len(field.eligible)} eligible contracts"
+            return CashReason(code="no_candidate", text=text, numbers=numbers)
+        entry = self._settings.entry_score
+        numbers = {**numbers, "candidate": best.symbol, "score": best.score, "entry_score": entry}
+        if best.score < entry:
+            text = f"best candidate {best.symbol} at {best.score:.2f} is below entry_score {entry:g}"
+            return CashReason(code="entry_score", text=text, numbers=numbers)
+        if not self._memory.filled:
+            text = f"the first fill has not come yet; best candidate {best.symbol} at {best.score:.2f}"
+            return CashReason(code="not_filled", text=text, numbers=numbers)
+        if self._memory.vacated >= free and self._memory.swaps_in_day(field.ts) >= self._settings.max_swaps_per_day:
+            text = f"{best.symbol} waits: {self._settings.max_swaps_per_day} swaps in 24 hours are the limit"
+            return CashReason(code="swap_limit", text=text, numbers=numbers)
+        streak, confirm = self._memory.fill_streak, self._settings.fill_confirm
+        text = (
+            f"{best.symbol} at {best.score:.2f} waits for close {streak + 1} of {confirm} above entry_score {entry:g}"
+        )
+        return CashReason(code="confirm", text=text, numbers={**numbers, "closes": streak, "fill_confirm": confirm})
+
+    def _way_out(self, field: Field, holding: Holding) -> Outlook:
+        exit_at = self._settings.exit_score - _STEP
+        best = field.best(self._book.symbols, self._memory, instead_of=holding.symbol)
+        if holding.pinned or best is None or best.score is None:
+            text = f"below exit_score {self._settings.exit_score:g} at {self._settings.exit_confirm} closes in a row"
+            return Outlook(moves="out", rule="exit_score", target=exit_at, text=text)
+        replaced_at = best.score - self._settings.replace_margin
+        if replaced_at <= exit_at:
+            text = f"below exit_score {self._settings.exit_score:g} at {self._settings.exit_confirm} closes in a row"
+            return Outlook(moves="out", rule="exit_score", target=exit_at, text=text)
+        text = (
+            f"{self._settings.replace_margin:g} points below {best.symbol} ({best.score:.2f})"
+            f" at {self._settings.confirm} closes in a row"
+        )
+        return Outlook(moves="out", rule="replace", target=round(replaced_at, 6), text=text)
+
+    def _way_in(self, field: Field, symbol: str) -> Outlook:
+        standing = field.standings.get(symbol)
+        if standing is None:
+            return _never("the contract is not listed")
+        shut = [gate for gate in failing(field.eligibility.candidate_gates(standing)) if gate.name != "composite"]
+        if shut:
+            return _never("not eligible: " + "; ".join(str(gate) for gate in shut))
+        if self._memory.is_barred(symbol, field.ts):
+            return _never("in re-entry time" if self._memory.barred[symbol] is not None else "removed by an operator")
+        if len(self._book.holdings) < self._settings.max_symbols:
+            return self._into_free_place(field, symbol)
+        return self._into_a_holdings_place(field, symbol)
+
+    def _into_free_place(self, field: Field, symbol: str) -> Outlook:
+        breach = field.breach(symbol, self._book.symbols)
+        if breach is not None:
+            return _never(breach.text)
+        entry, closes = self._settings.entry_score, self._settings.fill_confirm
+        text = f"entry_score {entry:g} at {closes} closes in a row while a place is free"
+        return Outlook(moves="in", rule="entry_score", target=entry, text=text)
+
+    def _into_a_holdings_place(self, field: Field, symbol: str) -> Outlook:
+        margin = self._settings.replace_margin
+        breach: CapBreach | None = None
+        for holding in sorted(self._book.holdings, key=lambda held: (held.score or 0.0, -held.rank)):
+            beside = [held for held in self._book.symbols if held != holding.symbol]
+            score = field.score(holding.symbol)
+            if holding.pinned or score is None:
+                continue
+            breach = field.breach(symbol, beside)
+            if breach is not None:
+                continue
+            target, text = score + margin, f"{margin:g} points above {holding.symbol} ({score:.2f})"
+            rival = field.best(self._book.symbols, self._memory, instead_of=holding.symbol, beside=symbol)
+            if rival is not None and rival.score is not None and rival.score + _STEP > target:
+                target, text = rival.score + _STEP, f"{text} and above the best candidate {rival.symbol}"
+            text = f"{text} at {self._settings.confirm} closes in a row"
+            if target > 100.0:
+                return _never(f"{text}, which is above 100")
+            return Outlook(moves="in", rule="replace", target=round(target, 6), text=text)
+        return _never(breach.text if breach is not None else "no holding may be replaced")
+
+
+def _never(text: str) -> Outlook:
+    return Outlook(moves="in", rule="none", target=None, text=text)
+
+
+def _counted(count: int, first: str) -> str:
+    return first if count == 1 else f"{first}; so for {count} contracts above entry_score"

@@ -1,0 +1,1 @@
+"""How the invested part of the book is shared among its holdings."""
