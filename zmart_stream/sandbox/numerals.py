@@ -1,0 +1,57 @@
+"""How the venue writes numbers: Java doubles in REST, plain decimals with trailing zeros dropped on the socket."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+
+def java_number(value: float) -> str:
+    """`value` as `Double.toString` writes it; integer values lose or keep `.0`, by the value itself.
+
+    Plain from 1e-3 up to 1e7, `d.dddE±n` outside.
+    """
+    if value == 0:
+        return "0.0"
+    if 1e-3 <= abs(value) < 1e7:
+        text = repr(value)
+        return text[:-2] if text.endswith(".0") and int(value) % 2 else text
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    mantissa = "".join(map(str, digits))
+    power = int(exponent) + len(digits) - 1
+    return f"{'-' if sign else ''}{mantissa[0]}.{mantissa[1:] or '0'}E{power}"
+
+
+def java_values(value: Any) -> Any:
+    """`value` with every float inside replaced by its Java text, ready for `msgspec.json`."""
+    if type(value) is float:
+        return msgspec.Raw(java_number(value).encode())
+    if type(value) is dict:
+        return {key: java_values(item) for key, item in value.items()}
+    if type(value) is list:
+        return [java_values(item) for item in value]
+    return value
+
+
+def java_column(values: npt.NDArray[np.float64]) -> list[Any]:
+    """A column of floats for `msgspec.json`, converted only where Java's text differs from the plain one."""
+    size = np.abs(values)
+    if bool(np.all((size >= 1e-3) & (size < 1e7))):
+        return list(values.tolist())
+    return [msgspec.Raw(java_number(value).encode()) for value in values.tolist()]
+
+
+def decimals_of(tick: float) -> int:
+    """Decimals a price on this tick can have: 0.1 → 1, 1e-8 → 8, 5 → 0."""
+    exponent = Decimal(repr(tick)).normalize().as_tuple().exponent
+    return max(0, -int(exponent))
+
+
+def price_text(price: float, decimals: int) -> bytes:
+    """A price as plain decimal text without trailing zeros or exponent."""
+    text = b"%.*f" % (decimals, price)
+    return text.rstrip(b"0").rstrip(b".") if decimals else text
