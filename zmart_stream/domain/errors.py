@@ -61,6 +61,10 @@ class CaptureError(ZmartError):
     """A capture cannot be read or does not fit this release."""
 
 
+class TornSegmentError(CaptureError):
+    """A capture segment was cut before its first message. The reader passes it over."""
+
+
 class SnapshotError(ZmartError):
     """A snapshot cannot be restored (other format or settings); the caller starts without it."""
 
