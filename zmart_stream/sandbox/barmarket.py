@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import exp
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -149,7 +150,7 @@ class BarMarket:
         wander = 0.45 * smooth_at(c.key ^ 0x01, at, 144 * HOUR_MS) + 0.12 * smooth_at(c.key ^ 0x02, at, 10 * HOUR_MS)
         wander += 0.01 * smooth_at(c.key ^ 0x03, at, HOUR_MS // 4)
         typical = c.turnover * (0.2 + 0.8 * uniform_at(c.key, 301)) / c.lot_usd
-        return max(1, round(typical * 2.0**wander))
+        return max(1, round(typical * exp(0.7 * wander)))
 
     def day_stats(self, symbol: str, now: int) -> DayStats:
         """Rolling 24 h: 23 whole hours, the running one up to `now`, and the oldest one by its remaining share."""
@@ -160,7 +161,7 @@ class BarMarket:
         contract = self._roster.contract(symbol)
         stats, ticks = self._day(contract, now)
         mark, index = self._mark_index(contract, contract.price_of(ticks), now)
-        volume, turnover = contract.turnover_of(stats.turnover, stats.lots)
+        volume = float(stats.lots) if contract.inverse else stats.lots * contract.multiplier
         change = 0.0 if stats.last is None else stats.last - stats.open
         band = contract.static_row["orderPriceRange"]
         moving = {

@@ -206,7 +206,7 @@ class Catalog:
 
 def _changed(like: Contract, **fields: object) -> Contract:
     values = {name: getattr(like, name) for name in Contract.__dataclass_fields__}
-    return Contract(**{**values, **fields})  # type: ignore[arg-type]  # names are those of the dataclass
+    return Contract(**{**values, **fields})
 
 
 def _turnover(rank: int, key: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import exp, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,14 @@ class Contract:
     sector: str | None = None
 
     @cached_property
+    def scale(self) -> float:
+        """10^digits, exact."""
+        return float(10**self.digits)
+
+    @cached_property
     def tick(self) -> float:
         """Price step."""
-        return self.step / 10**self.digits
+        return self.step / self.scale
 
     @cached_property
     def inverse(self) -> bool:
@@ -69,12 +75,12 @@ class Contract:
     @cached_property
     def activity(self) -> float:
         """Share of minutes in which the contract trades."""
-        return min(1.0, max(0.15, (self.turnover / 2e6) ** 0.5))
+        return min(1.0, max(0.15, sqrt(self.turnover / 2e6)))
 
     @cached_property
     def level_lots(self) -> float:
         """Typical lots of one book level near the touch."""
-        return _USD_PER_LEVEL * (self.turnover / 1e6) ** 0.65 / self.lot_usd
+        return _USD_PER_LEVEL * exp(0.65 * log(self.turnover / 1e6)) / self.lot_usd
 
     @cached_property
     def cap(self) -> float:
@@ -83,16 +89,11 @@ class Contract:
 
     def price_of(self, ticks: int) -> float:
         """The double nearest to the exact decimal price."""
-        return ticks * self.step / 10**self.digits
+        return ticks * self.step / self.scale
 
     def prices_of(self, ticks: IntArray) -> FloatArray:
         """`price_of` for an array: whole number / power of ten is correctly rounded."""
-        scale = float(10**self.digits)
-        return np.asarray(ticks * self.step / scale, dtype=np.float64)
-
-    def turnover_of(self, value: FloatArray | float, lots: FloatArray | float) -> tuple[Any, Any]:
-        """(volume, turnover) in the row's units of `value` (price × lots, or lots ÷ price if inverse) and lots."""
-        return (lots, value) if self.inverse else (lots * self.multiplier, value * self.multiplier)
+        return np.asarray(ticks * self.step / self.scale, dtype=np.float64)
 
     @cached_property
     def static_row(self) -> dict[str, Any]:

@@ -8,11 +8,12 @@ Only correctly rounded floating-point operations are used: the same row gives th
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from zmart_stream.sandbox.keyed import FloatArray, IntArray, hash64, normals, stream_keys, uniforms
+from zmart_stream.sandbox.keyed import BoolArray, FloatArray, IntArray, hash64, normals, stream_keys, uniforms
 
 MIN_LOTS = 6  # a traded part keeps room for open, extremes, close and a filling whose price is free
 MINUTE_MS = 60_000
@@ -34,6 +35,12 @@ class TickBars(NamedTuple):
         """The bars under a NumPy index."""
         return TickBars(*(column[key] for column in self))
 
+    def standing(self, where: BoolArray, price: IntArray | np.int64) -> TickBars:
+        """The bars, but without trades and at `price` (ticks) where told."""
+        prices = [np.where(where, price, column) for column in (self.open, self.high, self.low, self.close)]
+        lots, value = (np.where(where, 0, column) for column in (self.lots, self.value))
+        return TickBars(prices[0], prices[1], prices[2], prices[3], lots, value)
+
     def flat(self) -> TickBars:
         """The same bars as one row."""
         return TickBars(*(column.reshape(-1) for column in self))
@@ -46,13 +53,13 @@ class Tape(NamedTuple):
     ms: IntArray  # milliseconds after the minute's start, rising inside a minute
     ticks: IntArray
     lots: IntArray
-    buy: np.ndarray[tuple[int], np.dtype[np.bool_]]  # taker side
+    buy: BoolArray  # taker side
 
 
 class _Frame(NamedTuple):
     """The trades a bar cannot do without, one lot each, and what is left to fill."""
 
-    count: IntArray
+    legs: IntArray
     base: IntArray  # ticks of those trades
     has_high: IntArray
     has_low: IntArray
@@ -70,13 +77,13 @@ def _frame(bars: TickBars) -> _Frame:
 def least_lots(bars: TickBars) -> IntArray:
     """The least number of lots that can trade through each bar's open, high, low and close."""
     frame = _frame(bars)
-    return frame.count - frame.has_close + (bars.open != bars.close)
+    return np.asarray(frame.legs - frame.has_close + (bars.open != bars.close), dtype=np.int64)
 
 
 def value_bounds(bars: TickBars) -> tuple[IntArray, IntArray]:
     """Least and greatest value (ticks × lots) that trades inside each bar can have; bars need `least_lots`."""
     frame = _frame(bars)
-    free = bars.lots - frame.count
+    free = bars.lots - frame.legs
     return frame.base + free * bars.low, frame.base + free * bars.high
 
 
@@ -122,7 +129,8 @@ def _active(lots: IntArray, noise: FloatArray, activity: float) -> IntArray:
     """1 where a part trades: never more parts than the lots can serve, never none."""
     parts = noise.shape[1]
     share = np.minimum(activity, lots[:, None] / (2.0 * MIN_LOTS * parts))
-    return ((noise < share) | (noise == noise.min(axis=1, keepdims=True))).astype(np.int64)
+    traded = (noise < share) | (noise == noise.min(axis=1, keepdims=True))
+    return np.asarray(traded, dtype=np.int64)
 
 
 def _prices(bars: TickBars, shocks: FloatArray, weights: FloatArray, active: IntArray) -> TickBars:
@@ -145,7 +153,7 @@ def _prices(bars: TickBars, shocks: FloatArray, weights: FloatArray, active: Int
 
 def _step(bars: TickBars, parts: int) -> FloatArray:
     """Typical move of one part in ticks: a walk of n steps spans about 1.6 √n of them."""
-    return ((bars.high - bars.low) / (1.6 * np.sqrt(float(parts))))[:, None]
+    return np.asarray((bars.high - bars.low) / (1.6 * sqrt(parts)), dtype=np.float64)[:, None]
 
 
 def _path(bars: TickBars, shocks: FloatArray, weights: FloatArray) -> IntArray:
@@ -163,7 +171,7 @@ def _path(bars: TickBars, shocks: FloatArray, weights: FloatArray) -> IntArray:
     for _ in range(2):
         path = np.clip(path, low, high)
         path += (mean - _total(share * (path[:, :-1] + path[:, 1:])) * 0.5) / give * bend
-    return np.rint(np.clip(path, low, high)).astype(np.int64)
+    return np.asarray(np.rint(np.clip(path, low, high)), dtype=np.int64)
 
 
 def _volumes(bars: TickBars, pieces: TickBars, weights: FloatArray, active: IntArray) -> TickBars:
@@ -185,11 +193,11 @@ def _volumes(bars: TickBars, pieces: TickBars, weights: FloatArray, active: IntA
 
 
 def _count(values: IntArray) -> IntArray:
-    return values.sum(axis=1, keepdims=True, dtype=np.int64)
+    return np.asarray(values.sum(axis=1, keepdims=True), dtype=np.int64)
 
 
 def _tilted(bars: TickBars, pieces: TickBars, weights: FloatArray) -> FloatArray:
-    """Weights (rows sum to 1) moved towards dear or cheap parts until the mean price is the bar's, as far as it goes."""
+    """Weights (rows sum to 1) moved towards dear or cheap parts until the mean price is the bar's."""
     weights = weights / _total(weights)
     price = (pieces.open + pieces.high + pieces.low + pieces.close) * 0.25
     wanted = (bars.value / np.maximum(bars.lots, 1))[:, None]
@@ -206,15 +214,14 @@ def _tilted(bars: TickBars, pieces: TickBars, weights: FloatArray) -> FloatArray
     return weights
 
 
-def _unsplit_rows(bars: TickBars, pieces: TickBars, active: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _unsplit_rows(bars: TickBars, pieces: TickBars, active: IntArray) -> BoolArray:
     """Rows whose parts cannot carry the bar's lots or value."""
     wrong = (_count(pieces.value)[:, 0] != bars.value) | (_count(pieces.lots)[:, 0] != bars.lots)
-    return wrong | (pieces.lots < MIN_LOTS * active).any(axis=1) | (bars.lots == 0)
+    thin = (pieces.lots < MIN_LOTS * active).any(axis=1)
+    return np.asarray(wrong | thin | (bars.lots == 0), dtype=np.bool_)
 
 
-def _whole_in_one(
-    bars: TickBars, pieces: TickBars, rows: np.ndarray[tuple[int], np.dtype[np.bool_]], column: IntArray
-) -> TickBars:
+def _whole_in_one(bars: TickBars, pieces: TickBars, rows: BoolArray, column: IntArray) -> TickBars:
     """Puts the whole bar into one part of the given rows (a bar of a few lots has no room to be split)."""
     where = np.flatnonzero(rows)
     for target, source in zip(pieces, bars, strict=True):
@@ -242,13 +249,11 @@ def split_trades(bars: TickBars, *, index: IntArray, key: int) -> Tape:
     return Tape(offset, times[kept], ticks, lots, _taker_buys(ticks, offset, lean))
 
 
-def _slots(
-    bars: TickBars, noise: FloatArray, rising: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> tuple[IntArray, IntArray]:
-    """Price and lots of the eight places of each minute, (M, 8): open, first extreme, filling, second extreme, close."""
+def _slots(bars: TickBars, noise: FloatArray, rising: BoolArray) -> tuple[IntArray, IntArray]:
+    """Price and lots (M, 8) of each minute: open, first extreme, four of filling, second extreme, close."""
     frame = _frame(bars)
     extra = _frame_extra(bars, frame, noise[1])
-    free = bars.lots - frame.count * (1 + extra)
+    free = bars.lots - frame.legs * (1 + extra)
     rest = bars.value - frame.base * (1 + extra)
     centre = np.floor_divide(rest, np.maximum(free, 1))
     above = np.where(free > 0, rest - centre * free, 0)
@@ -269,9 +274,9 @@ def _slots(
 
 def _frame_extra(bars: TickBars, frame: _Frame, noise: FloatArray) -> IntArray:
     """Further lots for each of open, high, low and close, as long as the filling can still bring the value home."""
-    free = bars.lots - frame.count
+    free = bars.lots - frame.legs
     extra = np.floor(np.maximum(free, 0) * noise * 0.12).astype(np.int64)
-    left = free - extra * frame.count
+    left = free - extra * frame.legs
     rest = bars.value - frame.base * (1 + extra)
     return np.where((rest >= left * bars.low) & (rest <= left * bars.high), extra, 0)
 
@@ -284,7 +289,7 @@ def _times(key: np.uint64, index: IntArray) -> IntArray:
     return within.astype(np.int64) + np.arange(_SLOTS) * width
 
 
-def _taker_buys(ticks: IntArray, offset: IntArray, lean: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _taker_buys(ticks: IntArray, offset: IntArray, lean: IntArray) -> BoolArray:
     """Buys where the price rose since the trade before in the minute, sells where it fell, else as the minute leans."""
     move = np.zeros(len(ticks), dtype=np.int64)
     move[1:] = np.sign(ticks[1:] - ticks[:-1])

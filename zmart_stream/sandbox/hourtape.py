@@ -30,7 +30,7 @@ class Running(NamedTuple):
 
 def money_of(contract: Contract, bars: TickBars) -> FloatArray:
     """Price × lots of each bar (linear contracts)."""
-    return np.asarray(bars.value * contract.step / float(10**contract.digits), dtype=np.float64)
+    return np.asarray(bars.value * contract.step / contract.scale, dtype=np.float64)
 
 
 def minute_money(contract: Contract, first: int, minutes: TickBars) -> FloatArray:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 HashArray = npt.NDArray[np.uint64]
 
 _MASK = (1 << 64) - 1
@@ -55,7 +56,7 @@ def hash64(key: int | HashArray, index: IntArray) -> HashArray:
 
 def uniforms(key: int | HashArray, index: IntArray) -> FloatArray:
     """Uniform numbers in [0, 1)."""
-    return (hash64(key, index) >> _S11) * _UNIT
+    return np.asarray((hash64(key, index) >> _S11) * _UNIT, dtype=np.float64)
 
 
 def normals(key: int | HashArray, index: IntArray) -> FloatArray:

@@ -75,11 +75,14 @@ class Market(Protocol):
         ...
 
     def prints(self, symbol: str, minute: int) -> list[Print]:
-        """All trades of the minute `minute` (minutes since the epoch), in order; they aggregate to that minute's bar exactly."""
+        """All trades of the minute (minutes since the epoch), in order; they aggregate to that minute's bar exactly."""
         ...
 
     def bars(self, symbol: str, granularity: int, start_ms: int, end_ms: int) -> Bars:
-        """Closed and running bars of `granularity` minutes whose start lies in [start_ms, end_ms); consistent at every level."""
+        """Whole bars of `granularity` minutes whose start lies in [start_ms, end_ms), consistent at every level.
+
+        The market has no clock: the caller puts `running_bar` in place of a bar that holds its present.
+        """
         ...
 
     def running_bar(self, symbol: str, granularity: int, now: int) -> list[float] | None:

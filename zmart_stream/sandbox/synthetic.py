@@ -175,8 +175,11 @@ class SyntheticBars:
         opens, closes = edges[:, :-1].reshape(-1), edges[:, 1:].reshape(-1)
         high, low = _reach(contract.key, hours, opens, closes, sigma.reshape(-1))
         stir = (np.abs(np.diff(level, axis=1)) / sigma).reshape(-1)
-        lots = _lots(contract, hours, (opens + closes) * (0.5 * contract.tick), stir)
-        mean = (opens + high + low + closes) * 0.25 + (uniforms(contract.key ^ 12, hours) - 0.5) * 0.1 * (high - low)
+        middle = np.asarray((opens + closes) * (0.5 * contract.tick), dtype=np.float64)
+        lots = _lots(contract, hours, middle, stir)
+        mean: FloatArray = (opens + high + low + closes) * 0.25 + (uniforms(contract.key ^ 12, hours) - 0.5) * 0.1 * (
+            high - low
+        )
         return with_value(TickBars(opens, high, low, closes, lots, lots), mean)
 
 
@@ -211,7 +214,7 @@ def _lots(contract: Contract, hours: IntArray, price: FloatArray, stir: FloatArr
 
 
 def synthetic_market(*, seed: int, contracts: int, start: int) -> Market:
-    """A seeded market of `contracts` contracts; `start` (ns) is where a fresh venue begins, nothing else hangs on it."""
+    """A seeded market of `contracts` contracts; a fresh venue begins at `start` (ns), nothing else hangs on it."""
     first, last = (ORIGIN_DAY + 90) * DAY_NS, (ORIGIN_DAY + HORIZON_DAYS - 2 * _BLOCK_DAYS) * DAY_NS
     if not first <= start < last:
         raise ConfigError("sandbox start: the synthetic market runs from 2022-04 to 2033-02")
