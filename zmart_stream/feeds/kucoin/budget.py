@@ -33,6 +33,16 @@ class SlidingWindow:
         """Count one event."""
         self._taken.append(at)
 
+    async def turn(self) -> None:
+        """Wait until one more event is allowed, and count it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wait = self.wait(loop.time())
+            if wait <= 0:
+                break
+            await asyncio.sleep(wait)
+        self.take(loop.time())
+
 
 class Priority(IntEnum):
     """Who goes first when weight is short."""

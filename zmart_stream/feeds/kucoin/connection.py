@@ -12,7 +12,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -85,8 +85,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is up: ask for the upgrade."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_connection makes no other
-        self._transport = transport
+        # not isinstance: uvloop's transports do not derive from asyncio's
+        self._transport = cast(asyncio.Transport, transport)
         self.started_at = self._loop.time()
         self._library.send_request(self._library.connect())
         self._flush_library()

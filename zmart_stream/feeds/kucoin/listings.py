@@ -1,0 +1,89 @@
+"""The venue's contract list from poll to poll: what appeared, changed, vanished. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zmart_stream.domain.contract import Contract
+from zmart_stream.domain.errors import MalformedMessageError
+from zmart_stream.domain.market import ContractStats, Listing
+from zmart_stream.domain.message import Message
+from zmart_stream.feeds.kucoin.rows import ContractRow, contract_of, stats_of
+
+GONE_AFTER = 2
+"""Polls in a row without a contract until it counts as gone: one reply may be short."""
+
+LEAST_SHARE = 0.5
+"""A reply with fewer of the known contracts than this is not believed."""
+
+
+def followed(contract: Contract) -> bool:
+    """Does the feed subscribe this contract (numbers.md §1, turnover and age aside)?"""
+    return (
+        contract.is_linear_usdt_crypto
+        and contract.status == "Open"
+        and contract.market_stage == "NORMAL"
+        and contract.expires_at is None
+    )
+
+
+class Listings:
+    """Known contracts and the figures of their last poll."""
+
+    def __init__(self) -> None:
+        self.contracts: dict[str, Contract] = {}
+        self.turnover: dict[str, float] = {}
+        self._missing: dict[str, int] = {}
+
+    def update(self, rows: Sequence[ContractRow], now: int) -> tuple[list[Message], list[MalformedMessageError]]:
+        """Messages of a poll learned at market time `now`, and rows that cannot be believed.
+
+        Raises MalformedMessageError for a reply that holds too few contracts to be the list.
+        """
+        seen: dict[str, None] = {}
+        messages: list[Message] = []
+        errors: list[MalformedMessageError] = []
+        if len(rows) < LEAST_SHARE * len(self.contracts):
+            raise MalformedMessageError("short_list", f"{len(rows)} of {len(self.contracts)} contracts")
+        for row in rows:
+            seen[row.symbol] = None
+            try:
+                contract = contract_of(row)
+            except MalformedMessageError as error:
+                errors.append(error)
+                continue
+            messages += self._changed(contract, now)
+            stats = stats_of(row, now)
+            self.turnover[row.symbol] = stats.turnover_24h or 0.0
+            messages.append(stats)
+        return messages + self._vanished(seen, now), errors
+
+    def market(self) -> list[str]:
+        """The contracts to follow, most liquid first."""
+        return sorted(
+            (symbol for symbol, contract in self.contracts.items() if followed(contract)),
+            key=lambda symbol: (-self.turnover.get(symbol, 0.0), symbol),
+        )
+
+    def _changed(self, contract: Contract, now: int) -> list[Message]:
+        known = self.contracts.get(contract.symbol)
+        self._missing.pop(contract.symbol, None)
+        if known == contract:
+            return []
+        self.contracts[contract.symbol] = contract
+        return [Listing(ts=now, contract=contract, change="listed" if known is None else "changed")]
+
+    def _vanished(self, seen: dict[str, None], now: int) -> list[Message]:
+        gone: list[Message] = []
+        for symbol in [symbol for symbol in self.contracts if symbol not in seen]:
+            self._missing[symbol] = self._missing.get(symbol, 0) + 1
+            if self._missing[symbol] >= GONE_AFTER:
+                del self._missing[symbol]
+                self.turnover.pop(symbol, None)
+                gone.append(Listing(ts=now, contract=self.contracts.pop(symbol), change="delisted"))
+        return gone
+
+
+def stats_in(messages: Sequence[Message]) -> int:
+    """How many contracts a poll described."""
+    return sum(isinstance(message, ContractStats) for message in messages)
