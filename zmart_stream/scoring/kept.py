@@ -1,0 +1,87 @@
+"""The scores' part of a snapshot: raw values, cross-sections, composites as held, what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zmart_stream.domain.errors import SnapshotError
+from zmart_stream.scoring.composite import Component, Mark
+from zmart_stream.scoring.lineup import Lineup
+from zmart_stream.scoring.normalise import CrossSection
+
+FORMAT = 1
+
+
+def snapshot(lineup: Lineup, marks: Sequence[Mark]) -> dict[str, Any]:
+    """Everything that cannot be derived from the market cache and the settings, msgpack-able."""
+    held = np.array([(m.value, m.lid, m.told, float(m.stale)) for m in marks], dtype=np.float64)
+    return {
+        "format": FORMAT,
+        "rows": len(marks),
+        "components": [_component(component) for component in lineup.components],
+        "marks": held.tobytes(),
+        "failures": dict(lineup.failures),
+        "disabled": dict(lineup.disabled),
+    }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "parts": [part.name for part in component.parts],
+        "raw": component.raw_columns().tobytes(),
+        "sections": [section.snapshot() for section in component.sections],
+        "absent": bytes(component.absent),
+        "lost": component.lost,
+        "touch_failures": component.touch_failures,
+        "close_failures": component.close_failures,
+    }
+
+
+def restore_lineup(kept: dict[str, Any], lineup: Lineup) -> None:
+    """Put raw values, cross-sections and failures back.
+
+    Raises SnapshotError, and changes nothing, if it does not fit.
+    """
+    there = {component.name: component for component in lineup.components if component.name not in kept["disabled"]}
+    _check(kept, there)
+    for name, reason in kept["disabled"].items():
+        lineup.disable(name, reason)
+    for component in kept["components"]:
+        _restore_component(component, there[component["name"]], kept["rows"])
+    lineup.failures.clear()
+    lineup.failures.update(kept["failures"])
+    lineup.plan()
+
+
+def _check(kept: dict[str, Any], there: dict[str, Component]) -> None:
+    """The snapshot describes these components, part by part, and no more rows than there are."""
+    if kept.get("format") != FORMAT:
+        raise SnapshotError(f"scores: snapshot format {kept.get('format')}, this release reads {FORMAT}")
+    described = {component["name"]: component["parts"] for component in kept["components"]}
+    expected = {name: [part.name for part in component.parts] for name, component in there.items()}
+    if described != expected:
+        raise SnapshotError(f"scores: the snapshot has components {described}, the settings {expected}")
+    if any(kept["rows"] > len(component.raw) for component in there.values()):
+        raise SnapshotError("scores: the snapshot has more rows than the market cache")
+
+
+def _restore_component(kept: dict[str, Any], component: Component, rows: int) -> None:
+    raw = np.frombuffer(kept["raw"], dtype=np.float64).reshape(len(component.parts), rows)
+    component.raw[:rows] = raw.T.tolist()
+    component.absent[:rows] = [bool(x) for x in kept["absent"]]
+    component.lost = kept["lost"]
+    component.touch_failures = kept["touch_failures"]
+    component.close_failures = kept["close_failures"]
+    sections = zip(component.parts, kept["sections"], strict=True)
+    component.sections = [CrossSection.restore(part, section) for part, section in sections]
+
+
+def restore_marks(kept: dict[str, Any], marks: Sequence[Mark]) -> None:
+    """Put back what history alone knows: the composite as held, its lid, what was published."""
+    held = np.frombuffer(kept["marks"], dtype=np.float64).reshape(-1, 4).tolist()
+    for mark, (value, lid, told, stale) in zip(marks, held, strict=False):
+        mark.value, mark.lid, mark.told, mark.stale = value, lid, told, stale > 0.0
