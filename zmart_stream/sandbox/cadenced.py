@@ -45,13 +45,14 @@ class Cadenced:
         self._venue = venue
         self._market = venue.market
         self._hub = hub
+        self._changes = cadence.level2_changes
         self.candles = Candles(venue.market, cadence.late_candle_s)
 
     def push(self, channel: Channel, desk: Desk, now: int) -> None:
         """Emit what `channel` has to tell at `now` (ns)."""
         match channel.kind:
             case "level2":
-                for change in desk.book.refresh(now):
+                for change in desk.book.refresh(now, self._changes):
                     self._hub.emit(channel, desk.wording.change(change, now))
             case "level2Depth5":
                 self._depth(channel, desk, now, 5)

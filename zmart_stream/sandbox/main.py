@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import uvloop
 
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.market import Market
+from zmart_stream.sandbox.recorded import recorded_market
 from zmart_stream.sandbox.server import SandboxServer
 from zmart_stream.sandbox.settings import SandboxSettings, settings_from
 from zmart_stream.sandbox.synthetic import synthetic_market
@@ -37,7 +39,7 @@ def open_market(settings: SandboxSettings) -> Market:
     if settings.market == "synthetic":
         begin = time.time_ns() // _MS * _MS if start is None else start
         return synthetic_market(seed=settings.seed, contracts=settings.contracts, start=begin)
-    raise ConfigError(f"sandbox: no market {settings.market!r}")
+    return recorded_market(Path(settings.market), history_days=settings.history, seed=settings.seed, start=start)
 
 
 async def serve(settings: SandboxSettings) -> None:

@@ -122,13 +122,12 @@ class Publisher:
         cadence = self._cadence
         kind = channel.kind
         if kind == "tickerV2":
-            rank = self._ranks.get(channel.symbol, 0)
-            rate = next((rate for below, rate in cadence.ticker_classes if rank < below), 0.5)
-            return 1 / (rate * cadence.ticker_scale)
+            return 1 / (self._rate(channel.symbol) * cadence.ticker_scale)
+        if kind == "level2":
+            return cadence.level2_ms / 1000 * cadence.ticker_classes[0][1] / self._rate(channel.symbol)
         if kind.startswith("limitCandle"):
             return cadence.candle_s
         return {
-            "level2": cadence.level2_ms / 1000,
             "level2Depth5": cadence.depth_ms / 1000,
             "level2Depth50": cadence.depth_ms / 1000,
             "snapshot": cadence.snapshot_s,
@@ -153,6 +152,11 @@ class Publisher:
                 self._push_ticker_v2(channel, desk, now, real)
             else:
                 self._cadenced.push(channel, desk, now)
+
+    def _rate(self, symbol: str) -> float:
+        rank = self._ranks.get(symbol, 0)
+        classes = self._cadence.ticker_classes
+        return next((rate for below, rate in classes if rank < below), classes[-1][1])
 
     def _phase(self, channel: Channel) -> float:
         return 0.1 + self._ranks.get(channel.symbol, 0) * _GOLDEN % 0.9

@@ -70,15 +70,16 @@ class Cadence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """(rank below, pushes a second): liquidity classes of tickerV2."""
     ticker_scale: Positive = 1.0  # multiplies the rates above
     ticker_min_ms: Positive = 100.0  # least distance of two tickers of one contract
-    level2_ms: Positive = 100.0  # the book is looked at this often; each changed level is one frame
+    level2_ms: Positive = 100.0  # the most liquid books are looked at this often; each changed level is one frame
+    level2_changes: Annotated[int, msgspec.Meta(ge=1)] = 5  # deeper levels a side that may change per look
     depth_ms: Positive = 100.0
     instrument_s: Positive = 1.0
     funding_s: Positive = 60.0
     snapshot_s: Positive = 5.0
     candle_s: Positive = 1.0
     late_candle_s: Annotated[float, msgspec.Meta(ge=0)] = 20.0  # venue s: latest last update of an ended candle
-    max_step_s: Positive = 10.0  # venue seconds per step at speed max
-    max_spread_s: Positive = 30.0  # venue seconds between the slowest and the fastest reader at speed max
+    max_step_s: Positive = 5.0  # venue seconds per step at speed max
+    max_spread_s: Positive = 20.0  # venue seconds between the slowest and the fastest reader at speed max
 
 
 class Unknowns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
