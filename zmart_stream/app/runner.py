@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from zmart_stream.app.clock import Clock
 from zmart_stream.app.inbox import Inbox
-from zmart_stream.domain.bars import BarBlock
-from zmart_stream.domain.commands import Command, CommandDone, Reconfigured
+from zmart_stream.domain.bars import BarBlock, RepairWanted, TopicSilent
+from zmart_stream.domain.commands import Command, CommandDone, PluginDisabled, Reconfigured
 from zmart_stream.domain.errors import CommandRefusedError
-from zmart_stream.domain.market import Tick
+from zmart_stream.domain.market import Listing, Tick
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, HoldChanged, PortfolioChange
+from zmart_stream.domain.scores import Recalculated, ScoreChanged
 
 TICK_S = 0.25
 MOST_MESSAGES = 512
@@ -23,6 +24,8 @@ LOOK_EVERY = 16
 
 AFTER_COMMIT = (PortfolioChange, FlagsChanged, HoldChanged, BookReady, Reconfigured, CommandDone)
 """What is on disk before anybody is told of it; all else is told at once."""
+
+NEVER_STORED = (ScoreChanged, RepairWanted, TopicSilent, Recalculated, PluginDisabled)
 
 Tell = Callable[[Sequence[Message]], None]
 
@@ -140,10 +143,10 @@ class Runner:
                 recorder.input(message)
             derived = process(message)
             done += 1
+            if isinstance(message, Command | Listing):
+                self._take_note(message, derived)
             if derived:
                 cascade += derived
-                if isinstance(message, Command) and message.request_id in self._waiting:
-                    self._waiting[message.request_id][1].extend(derived)
                 if any(isinstance(item, BarBlock) for item in derived):
                     self._hand_on(cascade, closed=True)
                     cascade = []
@@ -153,12 +156,20 @@ class Runner:
             self._hand_on(cascade, closed=False)
         return done
 
+    def _take_note(self, message: Message, derived: list[Message]) -> None:
+        """Inputs that have a row of their own: what was asked of us, and what is listed."""
+        self._store.put([message])
+        if isinstance(message, Command) and message.request_id in self._waiting:
+            self._waiting[message.request_id][1].extend(derived)
+
     def _hand_on(self, cascade: list[Message], *, closed: bool) -> None:
         if self._recorder:
             self._recorder.derived(cascade)
             if closed:
                 self._recorder.closed()
-        self._store.put(cascade, self._core.snapshot(full=False) if closed else None)
+        stored = [message for message in cascade if not isinstance(message, NEVER_STORED)]
+        if stored:
+            self._store.put(stored, self._core.snapshot(full=False) if closed else None)
         now = [message for message in cascade if not isinstance(message, AFTER_COMMIT)]
         if now:
             self._tell(now)
