@@ -37,8 +37,8 @@ class TradeData(msgspec.Struct, gc=False):
 class DepthData(msgspec.Struct, gc=False):
     """`data` of level2Depth5."""
 
-    bids: tuple[Row, ...]
-    asks: tuple[Row, ...]
+    bids: tuple[Row, ...] | None
+    asks: tuple[Row, ...] | None
     sequence: int | None = None
     ts: int | None = None
     timestamp: int | None = None

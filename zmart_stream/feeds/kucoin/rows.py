@@ -62,8 +62,8 @@ class BookReply(msgspec.Struct, gc=False):
     """A REST order book; prices are numbers today and were text."""
 
     sequence: int
-    bids: tuple[Row, ...]
-    asks: tuple[Row, ...]
+    bids: tuple[Row, ...] | None
+    asks: tuple[Row, ...] | None
     ts: int
 
 

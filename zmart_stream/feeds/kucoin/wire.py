@@ -83,8 +83,9 @@ def side_of_book(price: float | None, lots: int | None) -> tuple[float, int]:
     return price, lots
 
 
-def levels(rows: tuple[Row, ...], *, descending: bool) -> Levels:
+def levels(rows: tuple[Row, ...] | None, *, descending: bool) -> Levels:
     """Book rows, best first, without emptied levels. Raises MalformedMessageError."""
+    rows = rows or ()
     for price, lots in rows:
         if not (0.0 < price < INFINITY and 0 <= lots < MOST_LOTS):
             raise MalformedMessageError(_fault_of(price), f"level {price} x {lots}")
