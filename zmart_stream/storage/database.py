@@ -1,0 +1,229 @@
+"""One database, SQLite or PostgreSQL: the single writing connection, the reading ones, and the way in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from zmart_stream.domain.errors import ConfigError, StorageError
+from zmart_stream.storage import recovery, sqlite
+from zmart_stream.storage.faults import ERRORS, Fault, fault_of
+from zmart_stream.storage.schema import ensure_schema
+from zmart_stream.storage.settings import StorageSettings
+
+LOCK_KEY = 0x7A6D_6172_74  # "zmart": the advisory lock of the one writer (PostgreSQL)
+LOCK_WAIT_S = 5.0  # a server needs a moment to notice that a killed writer is gone
+
+
+class Database:
+    """What everything in storage is built on. `await open()` first; `notices` then holds what to tell the operator."""
+
+    def __init__(self, url: str, settings: StorageSettings | None = None) -> None:
+        """`url` as SQLAlchemy writes it, with or without a driver. Raises ConfigError."""
+        self.settings = settings or StorageSettings()
+        self.url = _parse(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.path: Path | None = sqlite.database_path(url) if self.is_sqlite else None
+        self.ballast = sqlite.Ballast(self.path, self.settings.ballast_bytes) if self.path else None
+        self.notices: list[str] = []
+        self._lock = sqlite.WriterLock(self.path) if self.path else None
+        self._writer: AsyncEngine | None = None
+        self._reader: AsyncEngine | None = None
+
+    async def open(self) -> None:
+        """Lock, connect, check and bring the schema up to date.
+
+        Raises StorageError: another writer, a corrupt file without backup, no connection, a schema of another release.
+        """
+        try:
+            if self.path is not None:
+                await self._open_file(self.path)
+            else:
+                await self._open_server()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the readers first, so that the last to leave, and to checkpoint, is the writer."""
+        for engine in (self._reader, self._writer):
+            if engine is not None:
+                await asyncio.shield(engine.dispose())
+        self._reader = self._writer = None
+        if self._lock is not None:
+            self._lock.release()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction on the writing connection; commits at the end of the block. For the writer and for start-up."""
+        assert self._writer is not None, "open() first"  # noqa: S101 - a caller's bug, not a condition
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A read-only transaction with one consistent view. Raises StorageError when it fails or takes too long."""
+        assert self._reader is not None, "open() first"  # noqa: S101 - a caller's bug, not a condition
+        try:
+            async with asyncio.timeout(self.settings.read_timeout_s), self._reader.begin() as connection:
+                yield connection
+        except TimeoutError as error:
+            raise StorageError(f"a read took longer than {self.settings.read_timeout_s} s") from error
+        except ERRORS as error:
+            raise StorageError(f"a read failed: {error}") from error
+
+    async def checkpoint(self) -> None:
+        """Move the whole write-ahead log into the file and cut it (SQLite; nothing elsewhere)."""
+        if not self.is_sqlite or self._writer is None:
+            return
+        async with self._writer.connect() as connection:
+            raw = await connection.get_raw_connection()
+            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            await cursor.close()
+
+    async def backup(self, target: Path | None = None) -> Path:
+        """Copy the SQLite database while it is in use, by default to where a broken one is restored from.
+
+        Raises StorageError, also on PostgreSQL, which has its own tools.
+        """
+        if self.path is None:
+            raise StorageError("PostgreSQL is backed up by its own tools: pg_dump, pg_basebackup")
+        target = target or recovery.backup_path(self.path)
+        await asyncio.to_thread(recovery.backup, self.path, target)
+        return target
+
+    async def _open_file(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert self._lock is not None  # noqa: S101 - follows from is_sqlite
+        self._lock.acquire()
+        if recovery.was_put_aside(path):
+            self._restore(path, "an earlier start had put it aside")
+        for last in (False, True):
+            trouble = await self._try_file(path)
+            if trouble is None:
+                break
+            await self._dispose()
+            if last:
+                raise StorageError(f"{path} cannot be opened ({trouble[0].value}): {trouble[1]}")
+            self._mend(path, *trouble)
+        if self.ballast is not None:
+            await asyncio.to_thread(self.ballast.make)
+
+    async def _try_file(self, path: Path) -> tuple[Fault, str] | None:
+        try:
+            finding = await self._connect_file(path)
+        except ERRORS as error:
+            return fault_of(error), str(getattr(error, "orig", error))
+        return None if finding is None else (Fault.CORRUPT, finding)
+
+    def _mend(self, path: Path, fault: Fault, finding: str) -> None:
+        """Free the ballast on a full disk, restore the backup over a broken file. Raises StorageError otherwise."""
+        if fault is Fault.FULL and self.ballast is not None and self.ballast.free():
+            self.notices.append(f"disk full: the ballast beside {path} was freed")
+        elif fault is Fault.CORRUPT:
+            self._restore(path, finding)
+        else:
+            raise StorageError(f"{path} cannot be opened ({fault.value}): {finding}")
+
+    def _restore(self, path: Path, finding: str) -> None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        self.notices.append(recovery.replace_broken(path, stamp, finding))
+
+    async def _connect_file(self, path: Path) -> str | None:
+        """Connect; returns what is wrong with the file, if anything is."""
+        checked = self._is_checked(path)
+        self._writer = self._engine(sqlite.writer_url(path), pool_size=1, max_overflow=0)
+        sqlite.prepare(self._writer.sync_engine, sqlite.WRITER_PRAGMAS, "BEGIN IMMEDIATE")
+        async with self._writer.begin() as connection:
+            finding = await connection.run_sync(sqlite.check_file) if checked else None
+            if finding is not None:
+                return finding
+            await connection.run_sync(ensure_schema)
+        self._reader = self._engine(sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0)
+        sqlite.prepare(self._reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
+        return None
+
+    def _is_checked(self, path: Path) -> bool:
+        return path.exists() and path.stat().st_size <= self.settings.check_bytes
+
+    async def _open_server(self) -> None:
+        self._writer = self._engine(self.url, pool_size=1, max_overflow=0)
+        event.listen(self._writer.sync_engine, "connect", _take_server_lock)
+        try:
+            await self._await_server_lock(self._writer)
+            async with self._writer.begin() as connection:
+                await connection.run_sync(ensure_schema)
+        except ERRORS as error:
+            raise StorageError(f"{self.url.render_as_string()} cannot be opened: {error}") from error
+        limits = {"default_transaction_read_only": "on", "statement_timeout": f"{self.settings.read_timeout_s:g}s"}
+        self._reader = self._engine(
+            self.url,
+            pool_size=self.settings.pool_size,
+            pool_recycle=self.settings.pool_recycle_s,
+            pool_pre_ping=True,
+            connect_args={"server_settings": limits},
+        )
+
+    async def _await_server_lock(self, engine: AsyncEngine) -> None:
+        deadline = asyncio.get_running_loop().time() + LOCK_WAIT_S
+        while True:
+            try:
+                async with engine.connect():
+                    return
+            except StorageError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(0.1)
+
+    def _engine(self, url: URL, **options: Any) -> AsyncEngine:
+        return create_async_engine(
+            url,
+            echo=self.settings.sql_log,
+            json_serializer=_to_json,
+            json_deserializer=msgspec.json.decode,
+            **options,
+        )
+
+    async def _dispose(self) -> None:
+        for engine in (self._reader, self._writer):
+            if engine is not None:
+                await engine.dispose()
+        self._reader = self._writer = None
+
+
+def _take_server_lock(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
+    taken = cursor.fetchone()[0]
+    cursor.close()
+    connection.commit()
+    if not taken:
+        connection.close()
+        raise StorageError("another process writes this database: stop it, or point storage.url elsewhere")
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(f"storage.url: {url!r} is not a database URL: {error}") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise ConfigError(f"storage.url: {backend!r} is not supported; use sqlite:///FILE or postgresql://...")

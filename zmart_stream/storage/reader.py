@@ -1,0 +1,258 @@
+"""Every question that start-up, the API and the command line ask of the database."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, Table, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zmart_stream.domain.bars import BarBlock, BarsAmended
+from zmart_stream.domain.contract import Contract
+from zmart_stream.domain.errors import SnapshotError
+from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow
+from zmart_stream.domain.portfolio import Portfolio, PortfolioChange
+from zmart_stream.engine.ids import symbol_id
+from zmart_stream.storage import tables
+from zmart_stream.storage.database import Database
+from zmart_stream.storage.integrity import stored_portfolio
+from zmart_stream.storage.rows import change_of, contract_of
+from zmart_stream.storage.snapshots import unpack, unpack_block
+
+_history = tables.portfolio_history
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a contract that is not in the book left it last."""
+
+    symbol: str
+    ts: int
+    reason: str
+    who: str  # machine, or the operator who removed it: then only an operator brings it back
+
+
+class StoredState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a start takes up again. `book`, `last_change`, `exits` and `swaps` win over what the snapshot says."""
+
+    session: int  # of this start: one more than the last
+    last_ts: int | None  # newest market time stored, ns
+    snapshot: dict[str, Any] | None
+    snapshot_ts: int | None
+    blocks: tuple[BarBlock, ...]  # ascending by interval and start, within the windows
+    amendments: tuple[BarsAmended, ...]  # to be laid over the blocks
+    contracts: tuple[Contract, ...]
+    book: Portfolio
+    last_change: PortfolioChange | None
+    swaps: tuple[int, ...]  # market times of replacements and fills after the first, ascending, newest 100
+    exits: tuple[Exit, ...]
+    paused: bool  # the operator's last accepted pause or resume
+    revision: int  # of the configuration; 0: none recorded
+    settings: dict[str, Any] | None  # what that revision said, as JSON values
+    overrides: dict[str, Any]  # recorded over the file: dotted key -> value
+    problems: tuple[str, ...]  # what could not be read and was done without
+
+
+class StorageReader:
+    """Reads through connections that cannot write; every method sees one consistent state. All raise StorageError."""
+
+    def __init__(self, database: Database) -> None:
+        """`database` must be open before the first question."""
+        self._database = database
+
+    async def load_state(self, release: str) -> StoredState:
+        """Begin a session and read what the last one left. Once, before the writer runs."""
+        session = await self._begin_session(release)
+        problems: list[str] = []
+        async with self._database.reading() as connection:
+            snapshot_ts, snapshot = await _snapshot(connection, problems)
+            blocks = await self._blocks(connection, problems)
+            revision, settings = await _revision(connection)
+            last = (await connection.execute(select(_history).order_by(_history.c.sequence.desc()).limit(1))).first()
+            return StoredState(
+                session=session,
+                last_ts=await _last_ts(connection),
+                snapshot=snapshot,
+                snapshot_ts=snapshot_ts,
+                blocks=blocks,
+                amendments=await _amendments(connection, blocks),
+                contracts=await _contracts(connection),
+                book=await stored_portfolio(connection),
+                last_change=None if last is None else change_of(last),
+                swaps=await _swaps(connection),
+                exits=await _exits(connection),
+                paused=await _paused(connection),
+                revision=revision,
+                settings=settings,
+                overrides=await _overrides(connection),
+                problems=tuple(problems),
+            )
+
+    async def last_ts(self) -> int | None:
+        """The newest market time stored (ns): where a sandbox venue must start after."""
+        async with self._database.reading() as connection:
+            return await _last_ts(connection)
+
+    async def history(self, limit: int = 100, offset: int = 0) -> tuple[PortfolioChange, ...]:
+        """Changes of the book, newest first."""
+        newest = select(_history).order_by(_history.c.sequence.desc()).limit(limit).offset(offset)
+        async with self._database.reading() as connection:
+            return tuple(change_of(row) for row in await connection.execute(newest))
+
+    async def history_count(self) -> int:
+        """How many changes there are."""
+        return await self._count(_history)
+
+    async def scores(self, symbol: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """Stored scores of a contract, named by symbol or UUID, newest first. Raises KeyError for an unknown one."""
+        table = tables.symbol_scores
+        async with self._database.reading() as connection:
+            owner = await _owner(connection, symbol)
+            found = select(table).where(table.c.symbol_id == owner).order_by(table.c.end_ns.desc())
+            rows = await connection.execute(found.limit(limit).offset(offset))
+            return [dict(row._mapping) for row in rows]
+
+    async def symbols(self, limit: int = 1000, offset: int = 0) -> list[dict[str, Any]]:
+        """Rows of `symbols` with all columns, by symbol; times in ns."""
+        table = tables.symbols
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(table).order_by(table.c.symbol).limit(limit).offset(offset))
+            return [dict(row._mapping) for row in rows]
+
+    async def statistics(self) -> dict[str, Any]:
+        """Rows by table and, for SQLite, bytes of the file and its log: for the debug view and doctor."""
+        counts = {name: await self._count(table) for name, table in tables.METADATA.tables.items()}
+        sizes = {}
+        path = self._database.path
+        if path is not None:
+            for name, file in (("file_bytes", path), ("wal_bytes", path.with_name(path.name + "-wal"))):
+                sizes[name] = file.stat().st_size if file.exists() else 0
+        return {"rows": counts, **sizes}
+
+    async def _count(self, table: Table) -> int:
+        async with self._database.reading() as connection:
+            return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
+
+    async def _begin_session(self, release: str) -> int:
+        table = tables.sessions
+        async with self._database.writing() as connection:
+            last = (await connection.execute(select(func.max(table.c.number)))).scalar()
+            number = (last or 0) + 1
+            await connection.execute(insert(table), {"number": number, "release": release})
+        return number
+
+    async def _blocks(self, connection: AsyncConnection, problems: list[str]) -> tuple[BarBlock, ...]:
+        settings, blocks = self._database.settings, []
+        for interval, window in ((HOUR_S, settings.window_hours), (DAY_S, settings.window_days)):
+            for row in reversed((await connection.execute(_newest_blocks(interval, window))).all()):
+                try:
+                    blocks.append(unpack_block(row.interval_s, row.start_ns, row.ts_ns, row.payload))
+                except SnapshotError as error:
+                    problems.append(str(error))
+        return tuple(blocks)
+
+
+def _newest_blocks(interval_s: int, count: int) -> Select[Any]:
+    table = tables.bar_blocks
+    return select(table).where(table.c.interval_s == interval_s).order_by(table.c.start_ns.desc()).limit(count)
+
+
+async def _snapshot(connection: AsyncConnection, problems: list[str]) -> tuple[int | None, dict[str, Any] | None]:
+    """The newest snapshot that can be read."""
+    table = tables.snapshots
+    for row in (await connection.execute(select(table).order_by(table.c.sequence.desc()))).all():
+        try:
+            return row.ts_ns, unpack(row.payload)
+        except SnapshotError as error:
+            problems.append(f"snapshot {row.sequence}: {error}")
+    return None, None
+
+
+async def _amendments(connection: AsyncConnection, blocks: tuple[BarBlock, ...]) -> tuple[BarsAmended, ...]:
+    table = tables.bar_amendments
+    since = {
+        interval: min((b.start for b in blocks if b.interval_s == interval), default=0) for interval in (HOUR_S, DAY_S)
+    }
+    rows: dict[tuple[int, str], list[BarRow]] = {}
+    stamps: dict[tuple[int, str], int] = {}
+    ordered = select(table).order_by(table.c.interval_s, table.c.symbol, table.c.start_ns)
+    for row in await connection.execute(ordered):
+        if row.start_ns >= since.get(row.interval_s, 0):
+            key = row.interval_s, row.symbol
+            bar = (row.start_ns, row.open, row.high, row.low, row.close, row.lots, row.turnover)
+            rows.setdefault(key, []).append(bar)
+            stamps[key] = max(stamps.get(key, 0), row.ts_ns)
+    return tuple(
+        BarsAmended(ts=stamps[key], symbol=key[1], interval_s=key[0], rows=tuple(bars)) for key, bars in rows.items()
+    )
+
+
+async def _contracts(connection: AsyncConnection) -> tuple[Contract, ...]:
+    table = tables.symbols
+    described = select(table.c.contract).where(table.c.status.is_not(None)).order_by(table.c.symbol)
+    return tuple(contract_of(row.contract) for row in await connection.execute(described))
+
+
+async def _swaps(connection: AsyncConnection) -> tuple[int, ...]:
+    machine = _history.c.performed_by == "machine"
+    swap = or_(_history.c.action_type == "replace", _history.c.action_type == "fill")
+    found = select(_history.c.ts_ns).where(machine, swap, _history.c.reason != "first_fill")
+    rows = await connection.execute(found.order_by(_history.c.sequence.desc()).limit(100))
+    return tuple(sorted(row.ts_ns for row in rows))
+
+
+async def _exits(connection: AsyncConnection) -> tuple[Exit, ...]:
+    """The last leaving of every contract that is not held now."""
+    gone = _history.c.symbol_out
+    last = select(func.max(_history.c.sequence)).where(gone.is_not(None)).group_by(gone)
+    held = {holding.symbol for holding in (await stored_portfolio(connection)).holdings}
+    rows = await connection.execute(select(_history).where(_history.c.sequence.in_(last)).order_by(_history.c.sequence))
+    return tuple(
+        Exit(symbol=row.symbol_out, ts=row.ts_ns, reason=row.reason, who=row.performed_by)
+        for row in rows
+        if row.symbol_out not in held
+    )
+
+
+async def _paused(connection: AsyncConnection) -> bool:
+    table = tables.operator_actions
+    asked = select(table.c.action).where(table.c.action.in_(("Pause", "Resume")), table.c.accepted.is_(True))
+    return (await connection.execute(asked.order_by(table.c.sequence.desc()).limit(1))).scalar() == "Pause"
+
+
+async def _revision(connection: AsyncConnection) -> tuple[int, dict[str, Any] | None]:
+    table = tables.config_revisions
+    row = (await connection.execute(select(table).order_by(table.c.revision.desc()).limit(1))).first()
+    return (0, None) if row is None else (row.revision, row.settings)
+
+
+async def _overrides(connection: AsyncConnection) -> dict[str, Any]:
+    table = tables.system_configuration
+    rows = await connection.execute(select(table.c.config_key, table.c.config_value).order_by(table.c.config_key))
+    return {row.config_key: msgspec.json.decode(row.config_value) for row in rows}
+
+
+async def _last_ts(connection: AsyncConnection) -> int | None:
+    columns = (
+        tables.snapshots.c.ts_ns,
+        tables.bar_blocks.c.ts_ns,
+        _history.c.ts_ns,
+        tables.holds.c.ts_ns,
+        tables.operator_actions.c.ts_ns,
+        tables.sessions.c.ended_ts_ns,
+    )
+    newest = [(await connection.execute(select(func.max(column)))).scalar() for column in columns]
+    return max((ts for ts in newest if ts is not None), default=None)
+
+
+async def _owner(connection: AsyncConnection, name: str) -> str:
+    """The id of a contract given by symbol or id."""
+    try:
+        wanted = str(UUID(name))
+    except ValueError:
+        wanted = symbol_id(name)
+    known = select(tables.symbols.c.id).where(tables.symbols.c.id == wanted)
+    if (await connection.execute(known)).first() is None:
+        raise KeyError(name)
+    return wanted

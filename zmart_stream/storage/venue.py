@@ -1,0 +1,26 @@
+"""The venue a database belongs to: named by the first daemon that uses it, kept for ever."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select
+
+from zmart_stream.domain.errors import WrongVenueError
+from zmart_stream.storage import tables
+from zmart_stream.storage.database import Database
+
+
+async def check_venue(database: Database, identity: str) -> None:
+    """Name the venue of a new database, compare it in a known one.
+
+    `identity` is the host, for a sandbox with its seed and market. Raises WrongVenueError, which names both.
+    """
+    async with database.writing() as connection:
+        stored = (await connection.execute(select(tables.venue.c.identity))).scalar()
+        if stored is None:
+            await connection.execute(insert(tables.venue), {"id": 1, "identity": identity})
+    if stored is not None and stored != identity:
+        raise WrongVenueError(
+            f"the database {database.url.render_as_string()} belongs to venue {stored!r}, "
+            f"this daemon uses {identity!r}: scores and book of one mean nothing on the other. "
+            "Give this venue a state_dir or storage.url of its own, or set venue.rest_url back"
+        )
