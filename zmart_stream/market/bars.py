@@ -115,13 +115,13 @@ class BarRing:
             columns=np.ascontiguousarray(bars[:, known], dtype="<f8").tobytes(),
         )
 
-    def take(self, block: BarBlock, rows: IntArray) -> bool:
-        """Put a stored block back (`rows` of its symbols); False if its interval is not in the window."""
+    def take(self, block: BarBlock, columns: list[int], rows: list[int]) -> bool:
+        """Put `columns` of a stored block back into `rows`; False if its interval is not in the window."""
         slot = self.slot(block.start)
         if slot is None:
             return False
-        columns = np.frombuffer(block.columns, dtype="<f8").reshape(FIELDS, len(block.symbols))
-        self._data[:, self._head - self.slots + slot, rows] = columns
+        bars = np.frombuffer(block.columns, dtype="<f8").reshape(FIELDS, len(block.symbols))
+        self._data[:, self._head - self.slots + slot, rows] = bars[:, columns]
         return True
 
     def whole_content(self) -> FloatArray:

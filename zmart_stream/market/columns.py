@@ -10,7 +10,7 @@ from zmart_stream.market.contract_state import ContractState
 
 @dataclass(frozen=True, slots=True)
 class HourColumns:
-    """Figures after the newest closed hour bar: a window of N is the newest N closed bars. One value per row, nan absent.
+    """Figures after the newest closed hour bar: a window of N is the newest N closed bars. A value per row, nan absent.
 
     They equal what `touch` computes from the handed-back slots just before the close, with the forming bar as the last.
     """

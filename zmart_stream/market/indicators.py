@@ -1,9 +1,9 @@
 """Recursive indicators: one step for all rows when a bar closes, one provisional step for a single contract.
 
-Definitions, seeding and first valid bar are TA-Lib's: RSI(14) and ATR(14) after Wilder, MACD line of EMA(12) and EMA(26),
-Bollinger(20, 2) with population deviation. A seed is accumulated as a sum of shares (change / 14, close / 26), so that
-seeding and stepping are the same state. EW moments are normalised (weights lambda^age / their sum) and updated in West's
-incremental form; no E[x^2] - E[x]^2 anywhere.
+Definitions, seeding and first valid bar are TA-Lib's: RSI(14) and ATR(14) after Wilder, MACD line of EMA(12) and
+EMA(26), Bollinger(20, 2) with population deviation. A seed is accumulated as a sum of shares (change / 14, close / 26),
+so that seeding and stepping are the same state. EW moments are normalised (weights lambda^age / their sum) and updated
+in West's incremental form; no E[x^2] - E[x]^2 anywhere.
 
 Vector and scalar steps do the same additions and multiplications in the same order and therefore agree bit for bit:
 that is what lets a single row be recomputed from its anchor in plain Python.
@@ -66,7 +66,7 @@ def empty_state(kind: type[Hour] | type[Day], rows: int) -> FloatArray:
 
 
 def step_hour(state: FloatArray, close: FloatArray) -> None:
-    """Commit one hour bar of every row to `state` (len(Hour), rows) in place; rows whose close is nan stay as they are."""
+    """Commit one hour bar of every row to `state` (len(Hour), rows) in place; rows whose close is nan stay."""
     count, previous, mean, variance, weight, gain, loss = state
     part = close > 0.0
     moved = part & (count > 0.0)
@@ -87,7 +87,7 @@ def step_hour(state: FloatArray, close: FloatArray) -> None:
 
 
 def step_day(state: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray) -> None:
-    """Commit one day bar of every row to `state` (len(Day), rows) in place; rows whose close is nan stay as they are."""
+    """Commit one day bar of every row to `state` (len(Day), rows) in place; rows whose close is nan stay."""
     count, previous, gain, loss, fast, slow, atr = state
     part = close > 0.0
     moved = part & (count > 0.0)
@@ -110,7 +110,6 @@ def step_day(state: FloatArray, high: FloatArray, low: FloatArray, close: FloatA
 
 
 def _wilder(average: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
-    """The average after `x`, which is the `count`-th value: a growing share of the seed up to the 14th, Wilder's after."""
     stepped = np.where(count <= WILDER, average + x / WILDER, (average * (WILDER - 1) + x) / WILDER)
     return np.where(stepped < TINY, 0.0, stepped)
 

@@ -1,6 +1,6 @@
 """Windowed figures of closed bars, from the ring itself, all rows at once: nothing to drift, nothing to anchor.
 
-Arrays are (slots, rows), oldest first, nan where a row has no bar; results have one value per row, nan where none exists.
+Arrays are (slots, rows), oldest first, nan where a row has no bar; results have one value per row, nan for none.
 """
 
 from __future__ import annotations

@@ -1,0 +1,236 @@
+"""The rolling-window cache: what the market said, per contract and per bar; the engine calls, nothing calls up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zmart_stream.domain.bars import BarBlock, BarsAmended, RepairWanted
+from zmart_stream.domain.contract import Contract
+from zmart_stream.domain.market import DAY_S, HOUR_S, Bars
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.settings import MarketSettings
+from zmart_stream.market import archive
+from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntArray, merged
+from zmart_stream.market.columns import BarView, DayColumns, RingColumns
+from zmart_stream.market.contract_state import ContractState
+from zmart_stream.market.covariance import ew_correlation
+from zmart_stream.market.figures import day_columns, hand_back_days, hand_back_hours, hour_columns
+from zmart_stream.market.history import follow_price, load_days, load_hours, put_back
+from zmart_stream.market.roster import Roster
+from zmart_stream.market.series import Series
+
+
+class MarketCache(Roster):
+    """All contracts: `states` by row, `by_symbol`, rings of hour and day bars, the forming hour from `hour_start` (ns).
+
+    Handlers take one message each and return the contract whose figures a score reads have changed, or None.
+    The first listing starts the clock: `hour_start` is the hour of its `ts`.
+    """
+
+    def __init__(
+        self,
+        settings: MarketSettings,
+        *,
+        probe_usdt: float,
+        sectors: dict[str, str],
+        ew_half_life_s: float = 60.0,
+    ) -> None:
+        super().__init__(settings, probe_usdt=probe_usdt, sectors=sectors, ew_half_life_s=ew_half_life_s)
+        self.hours = Series(interval_s=HOUR_S, slots=settings.window_hours)
+        self.days = Series(interval_s=DAY_S, slots=settings.window_days)
+        self._amended: list[BarsAmended] = []
+        self._pending = np.zeros(64, dtype=np.bool_)  # rows with a closed hour that waits for its repair
+        self._pending_known = True  # False after a refill, until somebody asks
+        self._close_of_day: DayColumns | None = None  # the day figures of a close that also ended a day
+
+    def start(self, ts: int) -> None:
+        """The forming hour is that of `ts` (ns)."""
+        super().start(ts)
+        self.hours.ring.start_at(self.hour_start)
+        self.days.ring.start_at(self.day_start)
+
+    def add(self, contract: Contract) -> ContractState:
+        """A new row for `contract`."""
+        state = super().add(contract)
+        count = len(self.states)
+        self.hours.grow(count)
+        self.days.grow(count)
+        if count > len(self._pending):
+            self._pending = np.concatenate((self._pending, np.zeros(count, dtype=np.bool_)))
+        self._close_of_day = None
+        return state
+
+    def load(self, m: Bars) -> ContractState | None:
+        """History, refill or repair of one contract: bars replaced, its live state = anchor + ring, scalars renewed."""
+        s = self._known(m.symbol)
+        if s is None or m.interval_s not in (HOUR_S, DAY_S):
+            return None
+        row = np.array([s.row], dtype=np.intp)
+        if m.interval_s == HOUR_S:
+            self._amended += load_hours(s, m, self.hours, self.days)
+            hand_back_hours([s], self.hours, row, self.day_start)
+            follow_price(s)
+            self._pending[s.row] = bool((self.hours.ring.column(s.row)[Field.WHOLE] == 0.0).any())
+            if s.trade_lost < 0:  # trades known from history alone age from it
+                s.trade_lost = m.as_of
+                self.freshness.judge(s, m.ts)
+        else:
+            self._amended += load_days(s, m, self.days)
+        hand_back_days([s], self.days, row)
+        self._close_of_day = None
+        return s
+
+    def take_amended(self) -> list[BarsAmended]:
+        """Bars that `load` changed since the last call, for storage (before the end of warm-up: `bars_stored`)."""
+        found, self._amended = self._amended, []
+        return found
+
+    @property
+    def day_start(self) -> int:
+        """Start (ns) of the UTC day of the forming hour."""
+        return self.hour_start // DAY * DAY
+
+    def close_hour(self, ts: int) -> list[Message]:
+        """Commit the forming hour of every contract, at UTC midnight also the day; the successor is forming then.
+
+        Gives the blocks for storage and a `RepairWanted` for every contract with hours that were not seen whole, from
+        the oldest of them on, so that a repair that never came is asked for again.
+        """
+        start, end = self.hour_start, self.hour_start + HOUR
+        day = self.day_start
+        self.hours.commit(self._forming(start))
+        self.hour_start, self.now = end, ts
+        self._close_of_day = None
+        out: list[Message] = [b for b in (self._newest(self.hours, ts),) if b is not None]
+        unknown_days: list[int] = []
+        if end % DAY == 0:
+            self._close_of_day = day_columns(self.hours, self.days, None, day)
+            bars = self.days.commit(merged(np.stack([self.hours.ring.window(field, 24) for field in Field])))
+            unknown_days = np.flatnonzero(np.isnan(bars[Field.WHOLE])).tolist()
+            out += [b for b in (self._newest(self.days, ts),) if b is not None]
+            hand_back_days(self.states, self.days, None)
+        hand_back_hours(self.states, self.hours, None, self.day_start)
+        for s in self.states:
+            s.open_next()
+            s.elapsed = 0.0
+            s.h_whole = 1.0 if s.exec_since <= end else 0.0
+            s.n_whole = 1.0 if s.exec_since <= end + HOUR else 0.0
+        self.refresh_universe(ts)
+        return out + self._repairs(unknown_days, day, ts)
+
+    def _forming(self, start: int) -> FloatArray:
+        bars = [
+            (
+                s.h_open,
+                s.h_high,
+                s.h_low,
+                s.h_close,
+                s.h_lots,
+                s.h_turnover,
+                s.h_buy,
+                s.h_sell,
+                s.h_count,
+                1.0 if s.exec_since <= start else 0.0,
+            )
+            for s in self.states
+        ]
+        return np.ascontiguousarray(np.array(bars, dtype=np.float64).reshape(len(bars), FIELDS).T)
+
+    def _newest(self, series: Series, ts: int) -> BarBlock | None:
+        return series.ring.block(series.ring.slots - 1, self.rows.symbols, ts)
+
+    def _repairs(self, unknown_days: list[int], day: int, ts: int) -> list[Message]:
+        gaps = self._mark_pending()
+        oldest = np.argmax(gaps, axis=0).tolist()
+        out: list[Message] = []
+        for row in np.flatnonzero(self._pending).tolist():
+            if self._fetched(row):
+                since = self.hours.ring.start_of(oldest[row])
+                symbol = self.rows.symbols[row]
+                out.append(RepairWanted(ts=ts, symbol=symbol, interval_s=HOUR_S, since=since, until=self.hour_start))
+        for row in unknown_days:
+            if self._fetched(row):
+                symbol = self.rows.symbols[row]
+                out.append(RepairWanted(ts=ts, symbol=symbol, interval_s=DAY_S, since=day, until=day + DAY))
+        return out
+
+    def _mark_pending(self) -> npt.NDArray[np.bool_]:
+        """Which closed hours wait for their repair, shape (slots, rows)."""
+        gaps: npt.NDArray[np.bool_] = self.hours.ring.window(Field.WHOLE) == 0.0
+        self._pending[: len(self.states)] = gaps.any(axis=0)
+        self._pending_known = True
+        return gaps
+
+    def _fetched(self, row: int) -> bool:
+        """Whether the feed serves this contract: only then is there somebody to repair its bars."""
+        state = self.states[row]
+        return state.contract.is_linear_usdt_crypto and not state.delisted
+
+    def unrepaired(self) -> int:
+        """Contracts of the universe with a closed hour that still waits for its repair."""
+        if not self._pending_known:
+            self._mark_pending()
+        return sum(self.states[row].in_universe for row in np.flatnonzero(self._pending).tolist())
+
+    def recompute(self, rows: Sequence[int] | None = None) -> float:
+        """Live states of `rows` (None: all) from anchor + ring; the largest relative difference to what they were."""
+        chosen = range(len(self.states)) if rows is None else rows
+        drift = max((max(self.hours.recompute(row), self.days.recompute(row)) for row in chosen), default=0.0)
+        states, picked = [self.states[row] for row in chosen], np.array(list(chosen), dtype=np.intp)
+        if states:
+            hand_back_days(states, self.days, picked)
+            hand_back_hours(states, self.hours, picked, self.day_start)
+        for state in states:
+            follow_price(state)
+        return drift
+
+    def view(self, rows: IntArray | None = None) -> BarView:
+        """What `close(bars)` reads: all rows (None) or some."""
+        member = np.array([s.in_universe for s in self.states], dtype=np.bool_)
+        day = self._close_of_day if rows is None else None
+        return BarView(
+            rows=np.arange(len(self.states)) if rows is None else rows,
+            hours=RingColumns(self.hours.ring, rows),
+            days=RingColumns(self.days.ring, rows),
+            hour=hour_columns(self.hours, rows, member),
+            day=day or day_columns(self.hours, self.days, rows, self.day_start),
+            contracts=list(self.states) if rows is None else [self.states[row] for row in rows.tolist()],
+        )
+
+    def correlation(self, rows: Sequence[int], half_life_h: float = 72.0) -> FloatArray:
+        """EW correlation of hour returns of `rows`, shape (n, n); nan where fewer than 24 bars are common."""
+        close = self.hours.ring.window(Field.CLOSE)[:, list(rows)]
+        return ew_correlation(close[1:] / close[:-1] - 1.0, half_life_h)
+
+    def bars_stored(self, ts: int) -> list[BarBlock]:
+        """The rings' whole content as blocks, for storage after warm-up; `ts` (ns) is their message time."""
+        symbols = self.rows.symbols
+        blocks = [s.ring.block(slot, symbols, ts) for s in (self.hours, self.days) for slot in range(s.ring.slots)]
+        return [block for block in blocks if block is not None]
+
+    def load_block(self, block: BarBlock) -> None:
+        """Refill the rings from storage; symbols that are not listed and intervals outside the window are left out."""
+        series = self.hours if block.interval_s == HOUR_S else self.days
+        known = [(i, self.by_symbol[symbol].row) for i, symbol in enumerate(block.symbols) if symbol in self.by_symbol]
+        series.ring.take(block, [i for i, _ in known], [row for _, row in known])
+        self._pending_known = False
+
+    def load_amended(self, m: BarsAmended) -> None:
+        """Refill the rings from storage, after the blocks."""
+        s = self.by_symbol.get(m.symbol)
+        if s is not None:
+            put_back(s, m, self.hours if m.interval_s == HOUR_S else self.days)
+            self._pending_known = False
+
+    def snapshot(self, *, full: bool) -> dict[str, Any]:
+        """Everything as msgpack-able values; without `full` the rings are left to storage."""
+        return archive.snapshot(self, full=full)
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Inverse of `snapshot` on an empty cache; raises SnapshotError when it does not fit."""
+        archive.restore(self, data)
+        self._pending_known = False

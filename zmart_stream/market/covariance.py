@@ -1,0 +1,70 @@
+"""EW correlation and covariance of hour returns, from the ring: for the correlation part, caps and weights.
+
+Weights are 2^(-age / half-life), normalised over the bars that both rows have. Products are summed by einsum in a fixed
+order, never by BLAS.
+"""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from zmart_stream.market.bars import FloatArray
+
+
+def ew_weights(bars: int, half_life: float) -> FloatArray:
+    """Weights of `bars` bars, oldest first, the newest 1; `half_life` in bars."""
+    return np.exp2(-np.arange(bars - 1, -1, -1) / half_life)
+
+
+def ew_covariance(ret: FloatArray, half_life: float) -> FloatArray:
+    """Covariance (per bar, squared returns) of `ret` (bars, rows): shape (rows, rows), nan without a common bar."""
+    known, weighted, deviation = _deviations(ret, half_life)
+    common = np.einsum("ti,tj->ij", known * ew_weights(len(ret), half_life)[:, None], known)
+    product = np.einsum("ti,tj->ij", weighted, deviation)
+    return np.where(common > 0.0, product / np.where(common > 0.0, common, 1.0), nan)
+
+
+def ew_correlation(ret: FloatArray, half_life: float, least: int = 24) -> FloatArray:
+    """Correlation of `ret` (bars, rows): shape (rows, rows), nan with fewer than `least` common bars or no variance."""
+    known, weighted, deviation = _deviations(ret, half_life)
+    product = np.einsum("ti,tj->ij", weighted, deviation)
+    squares = np.einsum("ti,tj->ij", weighted * deviation, known)
+    scale = np.sqrt(squares * squares.T)
+    enough = np.einsum("ti,tj->ij", known, known) >= least
+    valid = enough & (scale > 0.0)
+    return np.where(valid, np.clip(product / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
+
+
+def correlation_with_mean(ret: FloatArray, member: npt.NDArray[np.bool_], half_life: float) -> FloatArray:
+    """EW correlation of each row of `ret` (bars, rows) with the mean return of the `member` rows; nan without variance.
+
+    A bar counts for a row if the row has it and any member has it; means are over the bars that count.
+    """
+    known = ~np.isnan(ret)
+    voters = np.add.reduce(known & member, axis=1)
+    sums = np.add.reduce(np.where(known & member, ret, 0.0), axis=1)
+    common = (sums / np.maximum(voters, 1))[:, None]
+    weight = np.where(known & (voters > 0)[:, None], ew_weights(len(ret), half_life)[:, None], 0.0)
+    mass = np.add.reduce(weight, axis=0)
+    safe = np.where(mass > 0.0, mass, 1.0)
+    own = np.where(known, ret, 0.0)
+    x = own - np.add.reduce(weight * own, axis=0) / safe
+    y = common - np.add.reduce(weight * common, axis=0) / safe
+    xy = np.add.reduce(weight * x * y, axis=0)
+    scale = np.sqrt(np.add.reduce(weight * x * x, axis=0) * np.add.reduce(weight * y * y, axis=0))
+    valid = scale > 0.0
+    return np.where(valid, np.clip(xy / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
+
+
+def _deviations(ret: FloatArray, half_life: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(1 where known, weighted deviation, deviation) from each row's own EW mean, 0 where unknown."""
+    known = ~np.isnan(ret)
+    weight = ew_weights(len(ret), half_life)[:, None] * known
+    values = np.where(known, ret, 0.0)
+    mass = np.add.reduce(weight, axis=0)
+    centre = np.add.reduce(weight * values, axis=0) / np.where(mass > 0.0, mass, 1.0)
+    deviation = np.where(known, values - centre, 0.0)
+    return known.astype(np.float64), weight * deviation, deviation

@@ -1,0 +1,154 @@
+"""Age and expected gap per contract and topic: fresh, stale, silent, live (numbers.md §3).
+
+Tickers and trades may rightly pause, so they age only while coverage is lost, or while the contracts poll shows
+movement that the topic did not bring (silent). Everything else ages by its own gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zmart_stream.domain.bars import TopicSilent
+from zmart_stream.domain.settings import MarketSettings
+from zmart_stream.market.bars import NS
+from zmart_stream.market.contract_state import NEVER, ContractState, Moves
+
+GAP_SHARE = 0.125
+"""Weight of the newest gap in its EW mean; one gap counts at most three expected ones, an outage is no cadence."""
+PATIENCE = 3.0
+"""Expected gaps that may pass before an input is stale."""
+DEFAULT_FUNDING_S = 28800
+
+
+def next_gap(expected: float, gap: int) -> float:
+    """EW mean of gaps (ns) after another one."""
+    limit = PATIENCE * expected
+    return expected + GAP_SHARE * ((gap if gap < limit else limit) - expected)
+
+
+def freshness(age: float, expected: float) -> float:
+    """1 up to three expected gaps, halving for each further three."""
+    limit = PATIENCE * expected
+    return 1.0 if age <= limit else float(2.0 ** -((age - limit) / limit))
+
+
+class Freshness:
+    """Judges contracts: sets `fresh`, `fresh_until`, `live`, `watch`; knows whose freshness changed since the sweep."""
+
+    def __init__(self, settings: MarketSettings) -> None:
+        self.reconfigure(settings)
+        self._changed: dict[int, ContractState] = {}
+
+    def reconfigure(self, settings: MarketSettings) -> None:
+        """Use these floors."""
+        self.ticker_floor = settings.gap_floor_ticker_s * NS
+        self.trade_floor = settings.gap_floor_execution_s * NS
+        self.mark_floor = settings.gap_floor_instrument_s * NS
+        self.poll_floor = settings.gap_floor_poll_s * NS
+        self.depth_floor = settings.gap_floor_depth_s * NS
+
+    def start(self, state: ContractState) -> None:
+        """Expect the floors until a topic has shown its own cadence."""
+        state.ticker_gap, state.trade_gap = self.ticker_floor, self.trade_floor
+        state.mark_gap, state.poll_gap, state.depth_gap = self.mark_floor, self.poll_floor, self.depth_floor
+
+    def judge(self, state: ContractState, now: int) -> None:
+        """Set the freshness of every topic at `now`."""
+        funding = (state.contract.funding_interval_s or DEFAULT_FUNDING_S) * NS
+        trade, trade_due = _paused(
+            max(state.trade_gap, self.trade_floor), state.trade_ts, state.trade_lost, state.trade_silent, now
+        )
+        ticker, ticker_due = _paused(
+            max(state.ticker_gap, self.ticker_floor), state.ticker_ts, state.ticker_lost, state.ticker_silent, now
+        )
+        depth, depth_due = _aged(max(state.depth_gap, self.depth_floor), state.depth_ts, now)
+        mark, mark_due = _aged(max(state.mark_gap, self.mark_floor), state.mark_ts, now)
+        poll, poll_due = _aged(max(state.poll_gap, self.poll_floor), state.poll_ts, now)
+        settled, settled_due = _aged(funding, state.settled_ts, now)
+        fresh = [trade, ticker, depth, mark, poll, settled, trade, trade]
+        if fresh != state.fresh:
+            state.fresh = fresh
+            self._changed[state.row] = state
+        state.fresh_until = min(trade_due, ticker_due, depth_due, mark_due, poll_due, settled_due)
+        if state.delisted:
+            state.fresh_until = NEVER
+        spoke = (state.ticker_lost != -1 or state.ticker_ts > 0) and (state.trade_lost != -1 or state.trade_ts > 0)
+        live = spoke and trade >= 1.0 and ticker >= 1.0 and not state.halted and not state.delisted
+        if live != state.live:
+            state.live = live
+            self._changed[state.row] = state
+        state.watch = min(fresh) < 1.0 or not (live or state.halted or state.delisted)
+
+    def heard(self, state: ContractState, moves: Moves, now: int) -> None:
+        """A topic of a watched contract spoke."""
+        if moves == Moves.TRADE:
+            state.trade_silent = 0
+        elif moves == Moves.TICKER:
+            state.ticker_silent = 0
+        self.judge(state, now)
+
+    def covered(self, state: ContractState, topic: str, since: int | None, now: int) -> None:
+        """Coverage of `ticker` or `execution` begins (`since`, ns) or is lost as of `now` (None)."""
+        if topic == "execution":
+            state.exec_since = NEVER if since is None else since
+            state.trade_lost = now if since is None else 0
+            state.trade_silent = 0
+        elif topic == "ticker":
+            state.ticker_since = NEVER if since is None else since
+            state.ticker_lost = now if since is None else 0
+            state.ticker_silent = 0
+        else:
+            return
+        self.judge(state, now)
+
+    def polled(self, state: ContractState, *, moved: bool, before: int, now: int) -> list[TopicSilent]:
+        """A contracts poll at `now` showed movement or none since the poll at `before`; which topics are silent now.
+
+        Silent: two polls in a row showed movement and the covered topic brought nothing since before the first.
+        """
+        if not moved or not before:
+            state.moved_once = 0
+            return []
+        first, run_began = state.moved_once, state.moved_before
+        state.moved_before, state.moved_once = before, now
+        if not first:
+            return []
+        silent = []
+        if not state.ticker_lost and not state.ticker_silent and max(state.ticker_since, state.ticker_ts) <= run_began:
+            state.ticker_silent = first
+            silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="ticker"))
+        if not state.trade_lost and not state.trade_silent and max(state.exec_since, state.trade_ts) <= run_began:
+            state.trade_silent = first
+            silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="execution"))
+        if silent:
+            self.judge(state, now)
+        return silent
+
+    def sweep(self, states: Sequence[ContractState], now: int) -> list[ContractState]:
+        """Contracts, in row order, whose freshness changed since the last sweep or that are stale at `now`."""
+        for state in states:
+            if now > state.fresh_until:
+                self.judge(state, now)
+                if min(state.fresh) < 1.0:
+                    self._changed[state.row] = state
+        changed = [self._changed[row] for row in sorted(self._changed)]
+        self._changed.clear()
+        return changed
+
+
+def _aged(expected: float, spoke: int, now: int) -> tuple[float, int]:
+    """(freshness, time until which it is 1) of a topic that should keep speaking; one never heard is not stale."""
+    if not spoke:
+        return 1.0, NEVER
+    return freshness(now - spoke, expected), spoke + int(PATIENCE * expected)
+
+
+def _paused(expected: float, spoke: int, lost: int, silent: int, now: int) -> tuple[float, int]:
+    """As `_aged` for a topic that may pause: it ages from its loss, or is stale at once when it was found silent."""
+    if lost > 0:
+        return _aged(expected, max(spoke, lost), now)
+    if lost < 0:
+        return _aged(expected, spoke, now)
+    if silent:
+        return freshness(PATIENCE * expected + (now - silent), expected), silent
+    return 1.0, NEVER

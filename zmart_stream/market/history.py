@@ -1,0 +1,117 @@
+"""Fetched bars on their way into the rings: warm-up, refill, repair, and the venue's running candle."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+
+from zmart_stream.domain.bars import BarsAmended
+from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow, Bars
+from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, merged
+from zmart_stream.market.contract_state import ContractState
+from zmart_stream.market.series import Series
+
+HOURS_A_DAY = 24
+
+
+def load_hours(state: ContractState, m: Bars, hours: Series, days: Series) -> list[BarsAmended]:
+    """Take over hour bars: replace, rebuild the days they complete, take the running candle, recompute the row."""
+    changed = hours.replace(state, m)
+    hours.recompute(state.row)
+    for row in m.rows:
+        if row[0] >= hours.ring.end:
+            _take_candle(state, row, m.as_of, hours.ring.end)
+    rebuilt = _rebuild_days(state.row, changed, hours, days)
+    if rebuilt:
+        days.recompute(state.row)
+    out = [_amended(state, hours, changed, m.ts), _amended(state, days, rebuilt, m.ts)]
+    return [message for message in out if message is not None]
+
+
+def load_days(state: ContractState, m: Bars, days: Series) -> list[BarsAmended]:
+    """Take over closed day bars and recompute the row; today stays the sum of its hours."""
+    changed = days.replace(state, m)
+    days.recompute(state.row)
+    message = _amended(state, days, changed, m.ts)
+    return [] if message is None else [message]
+
+
+def put_back(state: ContractState, m: BarsAmended, series: Series) -> None:
+    """Refill from storage: amended bars replace what the blocks said."""
+    column = series.ring.column(state.row)
+    for start, open_, high, low, close, lots, turnover in m.rows:
+        slot = series.ring.slot(start)
+        if slot is not None:
+            column[:, slot] = (open_, high, low, close, lots, turnover, nan, nan, nan, 1.0)
+
+
+def follow_price(state: ContractState) -> None:
+    """The provisional price after the bars changed: the forming bar's last trade, else the newest close there is."""
+    known = state.h_close if state.h_close > 0.0 else state.prev_close
+    if known > 0.0:
+        state.price = known
+        state.price_is_mid = False
+
+
+def _take_candle(state: ContractState, row: BarRow, as_of: int, hour_start: int) -> None:
+    """Give an open bar that was not seen from its start the venue's candle; trades after `as_of` add on top."""
+    start, open_, high, low, close, lots, turnover = row
+    if start not in (hour_start, hour_start + HOUR) or state.exec_since <= start:
+        return
+    prefix = "h_" if start == hour_start else "n_"
+
+    def own(name: str) -> float:
+        value: float = getattr(state, prefix + name)
+        return value
+
+    if as_of < own("as_of"):
+        return
+    if turnover != turnover:
+        turnover = state.notional(lots, (open_ + high + low + close) / 4.0)
+    newer = own("ts") > as_of  # our newest trade came after the reply: it is the close
+    candle = {
+        "open": open_,
+        "high": own("high") if own("high") > high else high,
+        "low": own("low") if own("low") < low else low,
+        "close": own("close") if newer else close,
+        "lots": lots,
+        "turnover": turnover,
+        "buy": nan,
+        "sell": nan,
+        "count": nan,
+        "as_of": as_of,
+    }
+    for name, value in candle.items():
+        setattr(state, prefix + name, value)
+
+
+def _rebuild_days(row: int, changed: list[int], hours: Series, days: Series) -> list[int]:
+    """Day slots, not whole until now, that the whole hours of that day give; ascending."""
+    rebuilt = []
+    for start in dict.fromkeys(hours.ring.start_of(slot) // DAY * DAY for slot in changed):
+        slot, first = days.ring.slot(start), hours.ring.slot(start)
+        if slot is None or first is None or start + DAY > hours.ring.end:
+            continue
+        column = days.ring.column(row)
+        if column[Field.WHOLE, slot] == 1.0:
+            continue
+        day = hours.ring.column(row)[:, first : first + HOURS_A_DAY].reshape(FIELDS, HOURS_A_DAY, 1)
+        bar = merged(np.ascontiguousarray(day))[:, 0]
+        if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0:
+            column[:, slot] = bar
+            rebuilt.append(slot)
+    return rebuilt
+
+
+def _amended(state: ContractState, series: Series, slots: list[int], ts: int) -> BarsAmended | None:
+    """What storage must learn: changed bars that equal the venue's; those still waiting for a repair come with it."""
+    column = series.ring.column(state.row)[: Field.BUY].T
+    whole = series.ring.column(state.row)[Field.WHOLE]
+    rows: list[BarRow] = []
+    for slot in slots:
+        if whole[slot] == 1.0 and column[slot, Field.CLOSE] > 0.0:
+            open_, high, low, close, lots, turnover = column[slot].tolist()
+            rows.append((series.ring.start_of(slot), open_, high, low, close, lots, turnover))
+    interval_s = HOUR_S if series.ring.interval == HOUR else DAY_S
+    return BarsAmended(ts=ts, symbol=state.symbol, interval_s=interval_s, rows=tuple(rows)) if rows else None
