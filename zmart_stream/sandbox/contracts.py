@@ -83,6 +83,11 @@ class Contract:
         return _USD_PER_LEVEL * exp(0.65 * log(self.turnover / 1e6)) / self.lot_usd
 
     @cached_property
+    def level_gap(self) -> int:
+        """Typical distance of two book levels in ticks."""
+        return max(1, round(self.spread_bps * 1e-4 * self.price / self.tick / 3.0))
+
+    @cached_property
     def cap(self) -> float:
         """Bound of the funding rate of one interval, fraction."""
         return 0.003 if self.max_leverage >= 100 else 0.0075 if self.max_leverage >= 50 else 0.02

@@ -139,22 +139,23 @@ def _series(path: Path, name: str, start: IntArray, part: pa.Table) -> Series:
     lot_digits = _digits(volume, -3)
     if digits is None or lot_digits is None:
         raise ConfigError(f"{path}: {name}: more than {_MAX_DIGITS} decimals")
-    ticks = [np.rint(column * 10.0**digits).astype(np.int64) for column in prices]
-    while True:
-        lots = np.rint(volume * 10.0**lot_digits).astype(np.int64)
-        bars = TickBars(ticks[0], ticks[1], ticks[2], ticks[3], lots, lots)
-        if np.all((lots == 0) | (lots >= least_lots(bars))):
-            break
-        lot_digits += 1  # a bar cannot trade through its prices with so few lots: make the lots smaller
-    _check(path, name, bars)
+    ticks = [np.rint(column * float(f"1e{digits}")).astype(np.int64) for column in prices]
+    top, bottom = np.maximum(prices[0], prices[3]), np.minimum(prices[0], prices[3])
+    if np.any(prices[2] <= 0) or np.any(volume < 0) or np.any(prices[1] < top) or np.any(prices[2] > bottom):
+        raise ConfigError(f"{path}: {name}: a bar's prices or volume cannot be")
+    bars, lot_digits = _with_room(ticks, volume, lot_digits)
     mean = np.asarray((bars.open + bars.high + bars.low + bars.close) * 0.25, dtype=np.float64)
     return Series(name, start, with_value(bars, mean), digits, lot_digits)
 
 
-def _check(path: Path, name: str, bars: TickBars) -> None:
-    top, bottom = np.maximum(bars.open, bars.close), np.minimum(bars.open, bars.close)
-    if np.any(bars.low <= 0) or np.any(bars.lots < 0) or np.any(bars.high < top) or np.any(bars.low > bottom):
-        raise ConfigError(f"{path}: {name}: a bar's prices or volume cannot be")
+def _with_room(ticks: list[IntArray], volume: FloatArray, lot_digits: int) -> tuple[TickBars, int]:
+    """Bars in lots small enough that each can trade through its prices, and the decimals of such a lot."""
+    while True:
+        lots = np.rint(volume * float(f"1e{lot_digits}")).astype(np.int64)
+        bars = TickBars(ticks[0], ticks[1], ticks[2], ticks[3], lots, lots)
+        if np.all((lots == 0) | (lots >= least_lots(bars))):
+            return bars, lot_digits
+        lot_digits += 1
 
 
 def _digits(values: FloatArray, least: int) -> int | None:

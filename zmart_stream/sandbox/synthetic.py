@@ -177,10 +177,9 @@ class SyntheticBars:
         stir = (np.abs(np.diff(level, axis=1)) / sigma).reshape(-1)
         middle = np.asarray((opens + closes) * (0.5 * contract.tick), dtype=np.float64)
         lots = _lots(contract, hours, middle, stir)
-        mean: FloatArray = (opens + high + low + closes) * 0.25 + (uniforms(contract.key ^ 12, hours) - 0.5) * 0.1 * (
-            high - low
-        )
-        return with_value(TickBars(opens, high, low, closes, lots, lots), mean)
+        lean = (uniforms(contract.key ^ 12, hours) - 0.5) * 0.1 * (high - low)
+        quarter = np.asarray((opens + closes + high + low) * 0.25, dtype=np.float64)
+        return with_value(TickBars(opens, high, low, closes, lots, lots), quarter + lean)
 
 
 def _reach(
