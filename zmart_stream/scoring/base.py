@@ -99,8 +99,10 @@ class PartScorer:
 
     def _arrange(self) -> None:
         """Sort the touch functions by what moves them; anew whenever the parts were given other weights."""
-        moving = [[p for p in self.parts if p.moves == moves and p.weight > 0] for moves in Moves]
-        self._plan = tuple(tuple(self.touches[p.name] for p in parts) for parts in moving)
+        self._plan = tuple(
+            tuple(self.touches[self.parts[i].name] for i in moving(self.parts, moves) if moves not in AT_CLOSE)
+            for moves in Moves
+        )
         self._planned = self.parts
 
     def touch_all(self, contract: ContractState) -> dict[str, float]:

@@ -118,7 +118,8 @@ def stretch(c: ContractState) -> float:
 
 def quotient(a: FloatArray, b: FloatArray) -> FloatArray:
     """a / b where b > 0, nan elsewhere."""
-    return np.divide(a, b, out=np.full(len(a), nan), where=b > 0.0)
+    result: FloatArray = np.divide(a, b, out=np.full(len(a), nan), where=b > 0.0)
+    return result
 
 
 def _rsi_reference(x: float) -> float:
