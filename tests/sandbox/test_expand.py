@@ -67,6 +67,19 @@ def test_trades_rebuild_the_bar_exactly(reach: int, most_lots: int, seed: int) -
         assert not np.any(tape.buy[part][1:][rises < 0])
 
 
+@pytest.mark.parametrize(
+    ("prices", "lots"),
+    [((5, 5, 5, 5), 1), ((5, 7, 5, 7), 2), ((5, 7, 5, 5), 3), ((5, 7, 3, 5), 4), ((5, 7, 3, 6), 4), ((5, 7, 3, 7), 3)],
+)
+def test_the_fewest_lots_that_can_trade_through_a_bar(prices: tuple[int, int, int, int], lots: int) -> None:
+    columns = [np.array([value], dtype=np.int64) for value in (*prices, lots, 0)]
+    bar = TickBars(*columns)
+    assert least_lots(bar).tolist() == [lots]
+    tape = split_trades(with_value(bar, np.array([5.0])), index=np.array([9]), key=1)
+    assert tape.lots.tolist() == [1] * lots
+    assert (tape.ticks[0], tape.ticks.max(), tape.ticks.min(), tape.ticks[-1]) == prices
+
+
 def test_a_row_does_not_depend_on_the_batch_around_it(seed: int) -> None:
     bars = random_bars(seed, 150, 20_000)
     whole = split_bars(bars, index=np.arange(ROWS), parts=60, key=seed, activity=0.8)

@@ -77,7 +77,8 @@ def _frame(bars: TickBars) -> _Frame:
 def least_lots(bars: TickBars) -> IntArray:
     """The least number of lots that can trade through each bar's open, high, low and close."""
     frame = _frame(bars)
-    return np.asarray(frame.legs - frame.has_close + (bars.open != bars.close), dtype=np.int64)
+    reached = frame.has_high + frame.has_low
+    return np.asarray(1 + reached + ((bars.open != bars.close) | (reached > 0)), dtype=np.int64)
 
 
 def value_bounds(bars: TickBars) -> tuple[IntArray, IntArray]:
