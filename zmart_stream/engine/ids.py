@@ -25,6 +25,11 @@ class IdSource:
     def __init__(self, session: int) -> None:
         self.session = session
         self.sequence = 0
+        self.last = ""
+
+    def begin(self, session: int) -> None:
+        """Number a new session; `last` is kept."""
+        self.session, self.sequence = session, 0
 
     def new(self, ts: int) -> str:
         """The next id at market time `ts` (ns)."""
@@ -33,13 +38,15 @@ class IdSource:
         value = (ts // 1_000_000) % (1 << 48) << 80
         value |= 0x7 << 76 | (tail >> _RAND_B_BITS) << 64
         value |= 0b10 << _RAND_B_BITS | tail % (1 << _RAND_B_BITS)
-        return str(UUID(int=value))
+        self.last = str(UUID(int=value))
+        return self.last
 
     def snapshot(self) -> dict[str, Any]:
-        """Session and sequence."""
-        return {"session": self.session, "sequence": self.sequence}
+        """Session, sequence and the last id made."""
+        return {"session": self.session, "sequence": self.sequence, "last": self.last}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `snapshot` was taken."""
         self.session = state["session"]
         self.sequence = state["sequence"]
+        self.last = state["last"]

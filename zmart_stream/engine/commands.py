@@ -1,0 +1,133 @@
+"""What the core does when it is asked: each command, its facts, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from zmart_stream.domain.commands import (
+    AddHolding,
+    Command,
+    CommandDone,
+    DisablePlugin,
+    Pause,
+    Rebalance,
+    Recalculate,
+    Reconfigure,
+    Reconfigured,
+    RemoveHolding,
+    ReplaceHolding,
+    Resume,
+    StorageDegraded,
+    StorageRecovered,
+)
+from zmart_stream.domain.errors import CommandRefusedError, ConfigError
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.scores import Recalculated
+from zmart_stream.domain.settings import ScoringSettings
+from zmart_stream.engine.stages import Stages, known
+from zmart_stream.scoring.base import Scorer
+
+DRIFT_LIMIT = 1e-9
+"""Relative difference of incremental and recomputed state above which a row counts as re-anchored (numbers.md §2)."""
+BuildScorers = Callable[[ScoringSettings], Sequence[Scorer]]
+
+
+class Commands:
+    """Carries out commands on the stages. Every command ends its cascade with one `CommandDone`."""
+
+    def __init__(self, stages: Stages, build_scorers: BuildScorers) -> None:
+        self._stages = stages
+        self._build_scorers = build_scorers
+
+    def book(self, command: AddHolding | RemoveHolding | ReplaceHolding | Rebalance) -> list[Message]:
+        """An operator's change of the book."""
+        stages = self._stages
+        try:
+            told = stages.symbols.command(command, stages.standings(command.ts))
+        except CommandRefusedError as refusal:
+            return [_refused(command, refusal)]
+        return [*told, _done(command, "" if told else "nothing to change")]
+
+    def pause(self, command: Pause) -> list[Message]:
+        """The book holds until `Resume`."""
+        self._stages.symbols.hold.begin("paused", command.note)
+        return [*self._hold_changed(command.ts), _done(command)]
+
+    def resume(self, command: Resume) -> list[Message]:
+        """End a pause."""
+        was_paused = self._stages.symbols.hold.has("paused")
+        self._stages.symbols.hold.end("paused")
+        return [*self._hold_changed(command.ts), _done(command, "" if was_paused else "was not paused")]
+
+    def degraded(self, message: StorageDegraded) -> list[Message]:
+        """Storage fails: the book holds."""
+        self._stages.symbols.hold.begin("storage", message.reason)
+        return self._hold_changed(message.ts)
+
+    def recovered(self, message: StorageRecovered) -> list[Message]:
+        """Storage works again."""
+        self._stages.symbols.hold.end("storage")
+        return self._hold_changed(message.ts)
+
+    def recalculate(self, command: Recalculate) -> list[Message]:
+        """Recompute committed state from anchor and ring; re-anchor the rows that drifted."""
+        stages = self._stages
+        states = stages.market.states
+        if command.symbol is not None:
+            state = stages.market.by_symbol.get(command.symbol)
+            if state is None:
+                return [_refused(command, CommandRefusedError("unknown_symbol", f"no contract {command.symbol}"))]
+            states = [state]
+        drifts = [stages.market.recompute([state.row]) for state in states]
+        told: list[Message] = []
+        for state in states:
+            change = stages.scoring.row_loaded(state, command.ts)
+            if change is not None:
+                told.append(change)
+        answer = Recalculated(
+            ts=command.ts,
+            request_id=command.request_id,
+            symbols_processed=len(states),
+            drift=max(drifts, default=0.0),
+            reanchored=sum(1 for drift in drifts if drift > DRIFT_LIMIT),
+            scores={state.symbol: known(stages.scoring.composite(state.row)) for state in states},
+        )
+        return [*told, answer, _done(command)]
+
+    def reconfigure(self, command: Reconfigure) -> list[Message]:
+        """Use other settings from now on: all of them, or none if a scorer cannot be built."""
+        stages, settings = self._stages, command.settings
+        try:
+            scorers = self._build_scorers(settings.scoring)
+        except ConfigError as error:
+            return [_refused(command, CommandRefusedError("config", str(error)))]
+        stages.settings, stages.revision = settings, command.revision
+        stages.market.reconfigure(
+            settings.market, probe_usdt=settings.scoring.probe_usdt, sectors=settings.portfolio.sectors
+        )
+        stages.scoring.reconfigure(settings.scoring, scorers, command.ts)
+        stages.symbols.reconfigure(settings, revision=command.revision)
+        told: list[Message] = [Reconfigured(ts=command.ts, revision=command.revision, changed=command.changed)]
+        return [*told, *stages.scoring.publish(command.ts), _done(command)]
+
+    def disable(self, command: DisablePlugin) -> list[Message]:
+        """Leave a plug-in out from now on."""
+        message = self._stages.scoring.disable(command.name, command.reason, command.ts)
+        if message is None:
+            detail = f"no {command.kind} {command.name} is in force"
+            return [_refused(command, CommandRefusedError("unknown_plugin", detail))]
+        return [message, *self._stages.scoring.publish(command.ts), _done(command)]
+
+    def _hold_changed(self, ts: int) -> list[Message]:
+        changed = self._stages.symbols.hold.changed(ts)
+        return [] if changed is None else [changed]
+
+
+def _done(command: Command, detail: str = "") -> CommandDone:
+    return CommandDone(ts=command.ts, request_id=command.request_id, accepted=True, detail=detail)
+
+
+def _refused(command: Command, refusal: CommandRefusedError) -> CommandDone:
+    return CommandDone(
+        ts=command.ts, request_id=command.request_id, accepted=False, code=refusal.code, detail=str(refusal)
+    )

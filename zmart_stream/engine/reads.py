@@ -1,0 +1,167 @@
+"""What others may read of the running core: built-in values, nothing that could be changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from zmart_stream.domain.contract import Contract
+from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.domain.standing import Standing
+from zmart_stream.engine.stages import Stages, known
+from zmart_stream.engine.warmup import Start
+from zmart_stream.market.contract_state import ContractState
+from zmart_stream.scoring.registry import components
+
+COMPOSITE = "COMPOSITE"
+_KINDS = {"MARKET_STRUCTURE": "STRUCTURE"}
+"""The guide's name of a component, where it is not ours in upper case."""
+
+
+class Reads:
+    """Answers at the market time of the last message, `as_of` (ns). Times are ns; who shows them formats them."""
+
+    def __init__(self, stages: Stages, start: Start) -> None:
+        self._stages = stages
+        self._start = start
+        self.now = 0
+        self.venue_status = "open"
+        self.connections: dict[str, tuple[str, str]] = {}
+
+    @property
+    def settings(self) -> CoreSettings:
+        """The settings in force."""
+        return self._stages.settings
+
+    @property
+    def revision(self) -> int:
+        """The configuration revision in force."""
+        return self._stages.revision
+
+    def contracts(self) -> tuple[Contract, ...]:
+        """The contract table, in row order."""
+        return tuple(state.contract for state in self._stages.market.states)
+
+    def standings(self, now: int | None = None) -> dict[str, Standing]:
+        """Every known contract as the book's rules see it at `now` (ns; default: the last message's time)."""
+        return self._stages.standings(self.now if now is None else now)
+
+    def ranked_symbols(self) -> list[str]:
+        """Eligible contracts, best first."""
+        return [self._stages.market.states[row].symbol for row in self._stages.ranked(self.standings())]
+
+    def rankings(self, kind: str = COMPOSITE) -> list[dict[str, Any]]:
+        """Every contract with a score of that kind, best first; rank None where not eligible.
+
+        `kind`: COMPOSITE or a component's name in upper case. Raises KeyError for another.
+        """
+        wanted = _KINDS.get(kind.upper(), kind.upper())
+        scored = [row for row in map(self._ranking_row, self._stages.market.states) if row is not None]
+        if wanted != COMPOSITE and wanted not in self._component_names():
+            raise KeyError(kind)
+        for row in scored:
+            row["score"] = row["composite"] if wanted == COMPOSITE else row["components"].get(wanted)
+        scored = [row for row in scored if row["score"] is not None]
+        scored.sort(key=lambda row: (-row["score"], -(row["turnover_24h"] or 0.0), row["symbol"]))
+        rank = 0
+        for row in scored:
+            rank += row["eligible"]
+            row["rank"] = rank if row["eligible"] else None
+        return scored
+
+    def explain(self, symbol: str) -> dict[str, Any]:
+        """Parts and contributions, rank, gates, holding, and the smallest change that would move it in or out.
+
+        Raises KeyError for an unknown symbol.
+        """
+        stages = self._stages
+        state = stages.market.by_symbol[symbol]
+        standings = self.standings()
+        standing = standings[symbol]
+        rows = stages.ranked(standings)
+        holding = stages.symbols.holding(symbol)
+        return {
+            **stages.scoring.explain_row(state.row, self.now),
+            "as_of": self.now,
+            "rank": rows.index(state.row) + 1 if state.row in rows else None,
+            "ranked": len(rows),
+            "eligible": stages.symbols.is_eligible(standing),
+            "gates": [msgspec.to_builtins(gate) for gate in stages.symbols.gates(standing)],
+            "holding": None if holding is None else msgspec.to_builtins(holding),
+            "rules": stages.symbols.facts(self.now, symbol),
+            "hold": stages.symbols.hold.reason or None,
+            "change": self._change(state, standings),
+        }
+
+    def portfolio(self) -> dict[str, Any]:
+        """The book as the core has it: holdings, cash, why cash, hold."""
+        symbols = self._stages.symbols
+        return {
+            "as_of": self.now,
+            **msgspec.to_builtins(symbols.portfolio),
+            "why_cash": [msgspec.to_builtins(reason) for reason in symbols.cash_reasons],
+            "hold": symbols.hold.reason or None,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Where the core stands: warm-up, universe, book, hold, venue, plug-ins, counters."""
+        stages = self._stages
+        live, contracts = stages.live_share()
+        scored = [state.row for state in stages.market.states if known(stages.scoring.composite(state.row)) is not None]
+        return {
+            "as_of": self.now,
+            "session": stages.ids.session,
+            "revision": stages.revision,
+            "warm_up": {"done": self._start.done, "of": self._start.of, "ended": self._start.ended},
+            "contracts": len(stages.market.states),
+            "universe": contracts,
+            "live": live,
+            "scored": len(scored),
+            "book": {
+                "size": len(stages.symbols.portfolio.holdings),
+                "places": self.settings.portfolio.max_symbols,
+                "ready": stages.symbols.memory.filled,
+                "swaps_24h": stages.symbols.memory.swaps_in_day(self.now),
+            },
+            "hold": {"on": stages.symbols.hold.on, "reason": stages.symbols.hold.reason},
+            "venue_status": self.venue_status,
+            "connections": {name: {"state": s, "reason": why} for name, (s, why) in self.connections.items()},
+            "unrepaired": stages.market.unrepaired(),
+            "counts": dict(stages.market.counts),
+            "plugins": {"failures": dict(stages.scoring.failures), "disabled": dict(stages.scoring.disabled)},
+        }
+
+    def _component_names(self) -> list[str]:
+        return [component.name.upper() for component in components(self.settings.scoring)]
+
+    def _ranking_row(self, state: ContractState) -> dict[str, Any] | None:
+        stages = self._stages
+        parts = stages.scoring.components(state.row)
+        composite = known(stages.scoring.composite(state.row))
+        if composite is None and all(component.score is None for component in parts):
+            return None
+        standing = stages.standing(state, self.now)
+        return {
+            "symbol": state.symbol,
+            "score": composite,
+            "rank": None,
+            "composite": composite,
+            "confidence": standing.confidence,
+            "components": {component.name.upper(): component.score for component in parts},
+            "eligible": bool(composite is not None and stages.symbols.is_eligible(standing)),
+            "in_book": stages.symbols.holding(state.symbol) is not None,
+            "sector": standing.sector,
+            "price": known(state.price),
+            "turnover_24h": standing.turnover,
+            "spread_bps": standing.spread_bps,
+            "live": standing.live,
+        }
+
+    def _change(self, state: ContractState, standings: dict[str, Standing]) -> dict[str, Any]:
+        """The score that would move the contract across the book's border, and the one part that could bring it."""
+        outlook = self._stages.symbols.outlook(self.now, standings, state.symbol)
+        part = None
+        if outlook.target is not None and standings[state.symbol].score is not None:
+            part = self._stages.scoring.smallest_change(state.row, outlook.target)
+        return {**msgspec.to_builtins(outlook), "part": "none" if part is None else part}

@@ -1,0 +1,97 @@
+"""The parts of the core side by side, and what one asks of another in the other's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.domain.standing import Standing
+from zmart_stream.engine.ids import IdSource
+from zmart_stream.market.cache import MarketCache
+from zmart_stream.market.contract_state import ContractState
+from zmart_stream.portfolio.symbols import SymbolManager
+from zmart_stream.scoring.base import Scorer
+from zmart_stream.scoring.engine import ScoringEngine
+
+DAY_NS = 86_400 * 1_000_000_000
+
+
+class Stages:
+    """Market, scoring and the book, wired: the book gets standings and correlations, never the stages themselves."""
+
+    def __init__(self, settings: CoreSettings, scorers: Sequence[Scorer], *, session: int, revision: int) -> None:
+        self.settings = settings
+        self.revision = revision
+        self.ids = IdSource(session)
+        probe_usdt, sectors = settings.scoring.probe_usdt, settings.portfolio.sectors
+        self.market = MarketCache(settings.market, probe_usdt=probe_usdt, sectors=sectors)
+        self.scoring = ScoringEngine(settings.scoring, scorers, self.market)
+        self.symbols = SymbolManager(settings, new_id=self.ids.new, correlation=self._correlation)
+        self.symbols.reconfigure(settings, revision=revision)
+
+    def standings(self, now: int) -> dict[str, Standing]:
+        """Every known contract as the book's rules see it at `now` (ns), in row order."""
+        return {state.symbol: self.standing(state, now) for state in self.market.states}
+
+    def standing(self, state: ContractState, now: int) -> Standing:
+        """One contract as the book's rules see it."""
+        contract = state.contract
+        return Standing(
+            symbol=state.symbol,
+            score=known(self.scoring.composite(state.row)),
+            confidence=self.scoring.confidence(state.row),
+            in_universe=state.in_universe,
+            is_linear_usdt_crypto=contract.is_linear_usdt_crypto,
+            status="Delisted" if state.delisted else state.status,
+            stage=contract.market_stage,
+            expires=contract.expires_at is not None,
+            listed_days=(now - state.listed_at) / DAY_NS if state.listed_at else None,
+            turnover=known(state.turnover_24h_row),
+            spread_bps=known(state.spread_ew_bps),
+            sides_filled=_sides_filled(state),
+            live=state.live,
+            sector=self.market.sector(state),
+        )
+
+    def live_share(self) -> tuple[int, int]:
+        """(contracts of the universe that are live, contracts of the universe)."""
+        live = known_contracts = 0
+        for state in self.market.states:
+            if state.in_universe:
+                known_contracts += 1
+                live += state.live
+        return live, known_contracts
+
+    def scored_share(self) -> float:
+        """Share of the universe that has a composite; 0 while the universe is empty."""
+        rows = [state.row for state in self.market.states if state.in_universe]
+        scored = sum(1 for row in rows if known(self.scoring.composite(row)) is not None)
+        return scored / len(rows) if rows else 0.0
+
+    def ranked(self, standings: dict[str, Standing]) -> list[int]:
+        """Rows of the eligible contracts, best first; holdings are judged at a holding's limits."""
+        return self.scoring.ranked([self.symbols.is_eligible(standing) for standing in standings.values()])
+
+    def _correlation(self, symbols: Sequence[str]) -> list[list[float]]:
+        """EW correlation of hourly returns, nan for a contract that is not known."""
+        by_symbol = self.market.by_symbol
+        places = [place for place, symbol in enumerate(symbols) if symbol in by_symbol]
+        matrix = np.full((len(symbols), len(symbols)), np.nan)
+        if places:
+            rows = [by_symbol[symbols[place]].row for place in places]
+            matrix[np.ix_(places, places)] = self.market.correlation(rows)
+        found: list[list[float]] = matrix.tolist()
+        return found
+
+
+def known(value: float) -> float | None:
+    """None for nan: absent."""
+    return value if value == value else None
+
+
+def _sides_filled(state: ContractState) -> bool:
+    """Bid and ask in the ticker, and in the depth once one was seen."""
+    quoted = state.bid > 0.0 and state.ask > 0.0
+    return quoted and (not state.depth_ts or bool(state.bids and state.asks))
