@@ -29,6 +29,7 @@ def snapshot(cache: MarketCache, *, full: bool) -> dict[str, Any]:
         "counts": dict(cache.counts),
         "contracts": [msgspec.to_builtins(state.contract) for state in cache.states],
         "states": [state.dump() for state in cache.states],
+        "unswept": cache.freshness.unswept(),
         "hours": cache.hours.snapshot(),
         "days": cache.days.snapshot(),
         "interest": {"head": cache.interest.head, "points": packed(cache.interest.points[:, :count])},
@@ -51,6 +52,7 @@ def restore(cache: MarketCache, data: dict[str, Any]) -> None:
     cache.counts.update(data["counts"])
     for contract, values in zip(data["contracts"], data["states"], strict=True):
         cache.add(msgspec.convert(contract, Contract)).fill(values)
+    cache.freshness.put_unswept([cache.states[row] for row in data["unswept"]])
     cache.hours.restore(data["hours"])
     cache.days.restore(data["days"])
     points = unpacked(data["interest"]["points"])

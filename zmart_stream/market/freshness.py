@@ -124,6 +124,14 @@ class Freshness:
             self.judge(state, now)
         return silent
 
+    def unswept(self) -> list[int]:
+        """Rows, ascending, whose freshness changed since the last sweep: part of the state between two sweeps."""
+        return sorted(self._changed)
+
+    def put_unswept(self, states: Sequence[ContractState]) -> None:
+        """Inverse of `unswept`."""
+        self._changed = {state.row: state for state in states}
+
     def sweep(self, states: Sequence[ContractState], now: int) -> list[ContractState]:
         """Contracts, in row order, whose freshness changed since the last sweep or that are stale at `now`."""
         for state in states:
