@@ -123,6 +123,11 @@ class Told:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.states: list[str] = []
+        self.recovered = asyncio.Event()
+
+    def recover(self) -> None:
+        self.states.append("recovered")
+        self.recovered.set()
 
 
 @asynccontextmanager
@@ -135,7 +140,7 @@ async def writing(
         database,
         on_committed=on_committed or told.messages.extend,
         on_degraded=lambda reason: told.states.append(f"degraded {reason}"),
-        on_recovered=lambda: told.states.append("recovered"),
+        on_recovered=told.recover,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.run())
