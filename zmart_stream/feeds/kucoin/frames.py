@@ -133,12 +133,12 @@ def refused(error: Exception) -> MalformedMessageError:
     text = str(error)
     if isinstance(error, RecursionError):
         return MalformedMessageError("too_deep", "nesting")
+    if "out of range" in text:
+        return MalformedMessageError("out_of_range", text)
     if isinstance(error, msgspec.ValidationError):
         if "missing required field" in text:
             return MalformedMessageError("missing_field", text)
         return MalformedMessageError("unknown_side" if "enum" in text else "bad_type", text)
-    if "out of range" in text:
-        return MalformedMessageError("out_of_range", text)
     return MalformedMessageError("bad_json", text)
 
 

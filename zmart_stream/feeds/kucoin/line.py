@@ -16,7 +16,7 @@ from zmart_stream.feeds.kucoin.connection import Connection, Wiring, dial
 from zmart_stream.feeds.kucoin.report import Report
 from zmart_stream.feeds.kucoin.rest import KucoinRest
 from zmart_stream.feeds.kucoin.sequences import Sequences
-from zmart_stream.feeds.kucoin.session import Fate, Malformed, Overfull, Refused, Session
+from zmart_stream.feeds.kucoin.session import SLOW, Fate, Malformed, Overfull, Refused, Session
 from zmart_stream.feeds.kucoin.settings import FeedSettings
 from zmart_stream.feeds.kucoin.subscriptions import Key
 from zmart_stream.feeds.kucoin.wire import Wire
@@ -136,7 +136,7 @@ class Line:
         except FeedError as error:
             self._failures += 1
             self._down(str(error), dialled=False)
-            return Fate(str(error), "redial")
+            return Fate(str(error), "slow" if str(error) in SLOW else "redial")
         self._link = link
         self.state = "up"
         self._told_down = False

@@ -19,6 +19,9 @@ from zmart_stream.feeds.kucoin.wire import Wire
 PINGS_KEPT = 5
 """Client messages of each window that subscriptions leave to pings."""
 
+SLOW = frozenset({"permits", "busy", "sessions"})
+"""Reasons after which the venue wants us to slow down before the next dial."""
+
 BUSY_WAIT_S = 5.0
 MOST_PING_S = 18.0
 
