@@ -37,14 +37,14 @@ def ticker(sequence: int, padding: int = 0) -> bytes:
     )
 
 
-async def connect(port: int, basket: Basket, *, follow_venue: bool = False) -> Connection:
+async def connect(port: int, basket: Basket, *, follow_venue: bool = False, pong_s: float = 1.0) -> Connection:
     session = Session(
-        settings=SETTINGS,
+        settings=msgspec.structs.replace(SETTINGS, pong_timeout_s=pong_s),
         wire=Wire(ahead_ns=10**18, behind_ns=10**18),
         sequences=Sequences(SETTINGS.restart_ns),
         at=asyncio.get_running_loop().time(),
         ping_s=18.0,
-        pong_s=10.0,
+        pong_s=60.0,
     )
     session.subscriptions.want([("ticker", "A")])
     url = f"ws://127.0.0.1:{port}/?token=t"
@@ -240,7 +240,7 @@ def test_frames_survive_any_cutting_and_mixing(seed: int) -> None:
     async def scenario() -> tuple[list[int], int]:
         basket = Basket()
         async with RawServer(behave) as server:
-            link = await connect(server.port, basket)
+            link = await connect(server.port, basket, pong_s=60.0)
             await basket.until(lambda: len(basket.messages) >= 319)
             bad = sum(isinstance(event, Malformed) for event in link.session.events)
             link.close("stop")
@@ -267,7 +267,7 @@ def test_a_crowded_inbox_stops_the_reading_and_nothing_is_lost() -> None:
         basket = Basket()
         basket.crowded = True
         async with RawServer(behave) as server:
-            link = await connect(server.port, basket)
+            link = await connect(server.port, basket, pong_s=60.0)
             # longer than any deadline of these settings
             await asyncio.sleep(1.0)
             early = len(basket.messages)

@@ -223,8 +223,9 @@ class Connection(asyncio.Protocol):
         if self.session.fate is not None:
             self._end(self.session.fate)
         elif self._library.state in (State.CLOSING, State.CLOSED):
-            code, text = self._library.close_code or 1006, self._library.close_reason or ""
-            self._end(Fate(f"closed {code} {text}"[:80].strip(), "redial"))
+            close = self._library.close_rcvd or self._library.close_sent
+            words = f"{int(close.code)} {close.reason}" if close is not None else "1006"
+            self._end(Fate(f"closed {words}"[:80].strip(), "redial"))
 
     def _flush_library(self) -> None:
         if self._transport is None or self._transport.is_closing():
