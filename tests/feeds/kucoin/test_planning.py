@@ -19,7 +19,7 @@ from zmart_stream.domain.errors import MalformedMessageError
 from zmart_stream.domain.market import DAY_S, HOUR_S, ContractStats, Listing
 from zmart_stream.feeds.kucoin import plan, rows
 from zmart_stream.feeds.kucoin.budget import Gate, Priority, SlidingWindow, WeightPool
-from zmart_stream.feeds.kucoin.klines import SECOND, Span, gaps, newest, wanted_history, without
+from zmart_stream.feeds.kucoin.klines import SECOND, Page, Span, gaps, newest, wanted_history, without
 from zmart_stream.feeds.kucoin.listings import Listings
 from zmart_stream.feeds.kucoin.subscriptions import Key
 from zmart_stream.feeds.kucoin.tiers import Tiers
@@ -185,7 +185,7 @@ def test_paging_ends_and_covers_the_span_whichever_end_the_venue_cuts(wanted: in
         part = open_spans.pop()
         found = bars(part, HOUR_S)
         page = found[-cap:] if newest_kept else found[:cap]
-        left = gaps(page, part, HOUR_S)
+        left = gaps(Page(tuple(page), len(page)), part, HOUR_S)
         known = without(part, left)
         assert {bar[0] for bar in page} == {bar[0] for bar in bars(known, HOUR_S)}
         got.update(bar[0] for bar in page)
@@ -197,8 +197,9 @@ def test_paging_ends_and_covers_the_span_whichever_end_the_venue_cuts(wanted: in
 
 def test_a_short_reply_is_whole_and_missing_bars_are_empty_intervals() -> None:
     span = Span(NOW, NOW + 240 * HOUR)
-    assert gaps(bars(Span(NOW + 5 * HOUR, NOW + 90 * HOUR), HOUR_S), span, HOUR_S) == []
-    assert gaps([], span, HOUR_S) == []
+    some = tuple(bars(Span(NOW + 5 * HOUR, NOW + 90 * HOUR), HOUR_S))
+    assert gaps(Page(some, len(some)), span, HOUR_S) == []
+    assert gaps(Page((), 0), span, HOUR_S) == []
 
 
 def test_a_known_cap_asks_the_newest_first() -> None:

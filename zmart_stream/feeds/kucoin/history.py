@@ -167,9 +167,10 @@ class History:
             asked, older = newest(span, interval, self.cap)
             page = await self._rest.kline_page(load.symbol, interval, asked, Priority.WARM_UP)
             open_ends = gaps(page, asked, interval)
-            if open_ends and page[-1][0] - page[0][0] == (len(page) - 1) * interval * SECOND:
-                self.cap = min(self.cap or len(page), len(page))
-            self._put(load.symbol, interval, without(asked, open_ends), page)
+            rows = page.rows
+            if open_ends and rows[-1][0] - rows[0][0] == (len(rows) - 1) * interval * SECOND:
+                self.cap = min(self.cap or len(rows), len(rows))
+            self._put(load.symbol, interval, without(asked, open_ends), rows)
             load.later.extend((interval, part) for part in (*open_ends, *([older] if older else [])))
             load.spans.popleft()
 

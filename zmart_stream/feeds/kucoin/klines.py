@@ -30,18 +30,22 @@ def floor(ts: int, interval_s: int) -> int:
     return ts - ts % step
 
 
-def looks_cut(rows: Sequence[BarRow], span: Span, interval_s: int) -> bool:
-    """True if the venue's maximum of rows may have cut this reply: published maxima are round numbers."""
-    return len(rows) >= LEAST_CAP and len(rows) % 10 == 0 and len(rows) < span.bars(interval_s)
+class Page(NamedTuple):
+    """One kline reply: the bars inside the span asked for, and how many rows came in all."""
+
+    rows: tuple[BarRow, ...]
+    received: int
 
 
-def gaps(rows: Sequence[BarRow], span: Span, interval_s: int) -> list[Span]:
-    """What must still be asked for of `span` after `rows` came, newest first.
+def gaps(page: Page, span: Span, interval_s: int) -> list[Span]:
+    """What must still be asked for of `span` after `page` came, newest first.
 
-    Empty intervals are left out by the venue, so missing rows alone prove nothing; only a reply that may have been
-    cut leaves its ends open. Which end the venue cuts is not documented.
+    Empty intervals are left out by the venue, so missing rows alone prove nothing; only a reply that the venue's
+    maximum of rows may have cut (published maxima are round numbers) leaves its ends open. Which end is cut is not
+    documented, nor is whether a bar that starts at the span's end belongs to the reply.
     """
-    if not looks_cut(rows, span, interval_s):
+    rows, received = page
+    if not rows or received < LEAST_CAP or received % 10 or len(rows) >= span.bars(interval_s):
         return []
     head = Span(span.since, rows[0][0])
     tail = Span(rows[-1][0] + interval_s * SECOND, span.until)

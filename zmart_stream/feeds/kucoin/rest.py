@@ -20,7 +20,7 @@ from zmart_stream.domain.market import BarRow, Levels
 from zmart_stream.feeds.kucoin import rows
 from zmart_stream.feeds.kucoin.budget import Gate, Priority, WeightPool
 from zmart_stream.feeds.kucoin.frames import DECODE_ERRORS, refused
-from zmart_stream.feeds.kucoin.klines import Span, gaps
+from zmart_stream.feeds.kucoin.klines import Page, Span, gaps
 from zmart_stream.feeds.kucoin.settings import LOOPBACK_HOSTS, FeedSettings
 
 SUCCESS = "200000"
@@ -152,7 +152,7 @@ class KucoinRest:
         )
         return self._judged(lambda: rows.settlements(reply or ()))
 
-    async def kline_page(self, symbol: str, interval_s: int, span: Span, priority: Priority) -> tuple[BarRow, ...]:
+    async def kline_page(self, symbol: str, interval_s: int, span: Span, priority: Priority) -> Page:
         """What one call returns of the bars with start in `span` (ns); the venue may cut it at either end."""
         params: dict[str, str | int] = {
             "symbol": symbol,
@@ -162,10 +162,10 @@ class KucoinRest:
         }
         data = await self._get("/api/v1/kline/query", 3, priority, params)
 
-        def decode() -> tuple[BarRow, ...]:
+        def decode() -> Page:
             table = self._klines(data) if bytes(data) != b"null" else []
             bars = rows.bar_rows(table, self.multipliers.get(symbol, 1.0), interval_s * 1_000_000_000)
-            return tuple(bar for bar in bars if span.since <= bar[0] < span.until)
+            return Page(tuple(bar for bar in bars if span.since <= bar[0] < span.until), len(table))
 
         return self._judged(decode)
 
@@ -178,7 +178,7 @@ class KucoinRest:
         while open_spans:
             span = open_spans.pop()
             page = await self.kline_page(symbol, interval_s, span, priority)
-            found.update((bar[0], bar) for bar in page)
+            found.update((bar[0], bar) for bar in page.rows)
             open_spans += gaps(page, span, interval_s)
         return tuple(found[start] for start in sorted(found))
 
