@@ -138,6 +138,22 @@ def test_the_last_price_stands_over_a_gap(tmp_path: Path, seed: int) -> None:
     assert abs(market.mark_index("XBTUSDTM", gap)[0] / before[4] - 1) < 0.01
 
 
+def test_the_last_price_stands_for_days(tmp_path: Path, seed: int) -> None:
+    table = record(seed, bars=6000)
+    minute = (table["ts_ms"].to_numpy() - BEGIN_MS) // 60_000
+    foo = np.array(table["symbol"].to_pylist()) == "FOOUSDT"
+    table = table.filter(pa.array(np.where(foo, minute < 300, (minute < 400) | (minute > 5500))))
+    pq.write_table(table, tmp_path / "ohlcv_1m.parquet")
+    market = opened(tmp_path, history_days=0.1)
+    now = (BEGIN_MS + 5400 * 60_000) * MS
+    for symbol in ("XBTUSDTM", "FOOUSDTM"):
+        last = market.bars(symbol, 1, 0, now // MS)[-1, 4]
+        stats = market.day_stats(symbol, now)
+        assert (stats.last, stats.lots) == (last, 0)
+        book = market.quotes(symbol, now, 5)
+        assert book.bids[0][0] <= last <= book.asks[0][0]
+
+
 def test_recorded_funding_is_settled_as_recorded(tmp_path: Path, seed: int) -> None:
     pq.write_table(record(seed), tmp_path / "ohlcv_1m.parquet")
     begin = BEGIN_MS // (8 * HOUR_MS) * 8 * HOUR_MS
