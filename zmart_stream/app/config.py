@@ -21,6 +21,9 @@ from zmart_stream.domain.errors import ConfigError
 MAX_BYTES = 256 * 1024
 MAX_NESTING = 16
 ENV_PREFIX = "ZMART_"
+NOT_SETTINGS = frozenset({"ZMART_URL", "ZMART_TOKEN", "ZMART_TOKEN_FILE"})
+"""What the asking verbs of the command line read from the environment."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 Tree = dict[str, Any]
@@ -205,7 +208,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name[len(ENV_PREFIX) :].lower().replace("__", "."): value
         for name, value in sorted(environ.items())
-        if name.startswith(ENV_PREFIX)
+        if name.startswith(ENV_PREFIX) and name not in NOT_SETTINGS
     } | ({"storage.url": environ["DATABASE_URL"]} if "DATABASE_URL" in environ else {})
 
 

@@ -1,0 +1,69 @@
+"""What the log says of what the core derived: one line for each book change, hold and disabled plug-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from zmart_stream.domain.commands import CommandDone, PluginDisabled, Reconfigured
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import BookReady, HoldChanged, PortfolioChange
+
+log = structlog.get_logger("book")
+
+
+def announce(messages: Sequence[Message]) -> None:
+    """Write what people want to read; scores and bars are not for the log."""
+    for message in messages:
+        write = _WRITERS.get(type(message))
+        if write is not None:
+            write(message)
+
+
+def _change(message: PortfolioChange) -> None:
+    log.info(
+        "book.changed",
+        kind=message.kind,
+        reason=message.reason,
+        symbol_in=message.symbol_in,
+        symbol_out=message.symbol_out,
+        holdings=len(message.after.holdings),
+        cash=message.after.cash,
+        who=message.who,
+        **{f"n_{name}": value for name, value in message.numbers.items()},
+    )
+
+
+def _hold(message: HoldChanged) -> None:
+    if message.on:
+        log.warning("book.holds", reason=message.reason)
+    else:
+        log.info("book.acts", reason=message.reason)
+
+
+def _ready(message: BookReady) -> None:
+    log.info("book.ready", size=message.size)
+
+
+def _plugin(message: PluginDisabled) -> None:
+    log.error("plugin.disabled", kind=message.kind, name=message.name, reason=message.reason)
+
+
+def _reconfigured(message: Reconfigured) -> None:
+    log.info("config.applied", revision=message.revision, changed=list(message.changed))
+
+
+def _done(message: CommandDone) -> None:
+    if not message.accepted:
+        log.warning("command.refused", code=message.code, reason=message.detail)
+
+
+_WRITERS: dict[type[Message], Callable[..., None]] = {
+    PortfolioChange: _change,
+    HoldChanged: _hold,
+    BookReady: _ready,
+    PluginDisabled: _plugin,
+    Reconfigured: _reconfigured,
+    CommandDone: _done,
+}

@@ -1,0 +1,46 @@
+"""How the API's commands reach the core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from zmart_stream.app.runner import Runner
+from zmart_stream.domain.commands import Command
+from zmart_stream.domain.errors import CommandRefusedError
+from zmart_stream.domain.message import Message
+from zmart_stream.engine.engine import Engine
+
+LOOK_EVERY_S = 0.1
+SAMPLE_S = 110.0
+"""Longest wait for a sandbox's history: below what HTTP clients allow a request."""
+
+
+class RunnerCommander:
+    """Puts commands into the inbox and waits for what they brought."""
+
+    def __init__(self, runner: Runner, engine: Engine, *, is_sandbox: bool) -> None:
+        """`is_sandbox`: sample data may be asked for."""
+        self._runner = runner
+        self._engine = engine
+        self._is_sandbox = is_sandbox
+
+    async def submit(self, command: Command) -> Sequence[Message]:
+        """Its cascade, once what must be on disk is. Raises CommandRefusedError."""
+        return await self._runner.submit(command)
+
+    async def load_sample_data(self) -> dict[str, Any]:
+        """Wait for the sandbox's contracts and history; nothing happens twice. Raises CommandRefusedError."""
+        if not self._is_sandbox:
+            raise CommandRefusedError("not_a_sandbox", "sample data exists on a sandbox venue only: run --sandbox")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SAMPLE_S
+        while not (status := self._engine.status())["warm_up"]["ended"] and loop.time() < until:  # noqa: ASYNC110 - the core raises no events, it is read
+            await asyncio.sleep(LOOK_EVERY_S)
+        return {
+            "success": True,
+            "symbols": status["contracts"],
+            "scored": status["scored"],
+            "complete": status["warm_up"]["ended"],
+        }

@@ -1,0 +1,216 @@
+"""What the API and the command line see: the core's reads and the committed book as JSON-ready values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from zmart_stream import __version__
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import FlagsChanged, Portfolio, PortfolioChange
+from zmart_stream.engine.engine import Engine
+from zmart_stream.engine.ids import symbol_id
+
+Facts = Callable[[], dict[str, Any]]
+
+
+def iso(ts: int | None) -> str | None:
+    """ns UTC as ISO 8601 with milliseconds."""
+    if not ts:
+        return None
+    return datetime.fromtimestamp(ts // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ReadModel:
+    """Answers for `Reader`. The book is the committed one: what was told, not what may still be lost."""
+
+    def __init__(self, engine: Engine, *, venue: Facts, feed: Facts, storage: Facts, config: Facts) -> None:
+        """The four callables tell what other parts know of themselves."""
+        self._engine = engine
+        self._venue, self._feed, self._storage, self._config = venue, feed, storage, config
+        self._book = engine.symbols.portfolio
+        self._last_change: PortfolioChange | None = None
+        self._began = time.monotonic()
+
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Take over what is on disk."""
+        for message in messages:
+            if isinstance(message, PortfolioChange):
+                self._book = message.after
+                self._last_change = message
+            elif isinstance(message, FlagsChanged):
+                self._book = message.portfolio
+
+    def remember(self, change: PortfolioChange | None) -> None:
+        """The newest change of an earlier session."""
+        self._last_change = change
+
+    @property
+    def book(self) -> Portfolio:
+        """The committed book."""
+        return self._book
+
+    def status(self) -> dict[str, Any]:
+        """Version, venue, feed, warm-up, contracts, book, storage, configuration, uptime."""
+        core = self._engine.status()
+        warm_up = core["warm_up"]
+        text = "done" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}"
+        return {
+            "version": __version__,
+            "as_of": iso(core["as_of"]),
+            "session": core["session"],
+            "venue": {**self._venue(), "status": core["venue_status"]},
+            "feed": self._feed(),
+            "warm_up": {**warm_up, "text": text},
+            "contracts": {
+                "known": core["contracts"],
+                "universe": core["universe"],
+                "live": core["live"],
+                "scored": core["scored"],
+                "unrepaired": core["unrepaired"],
+            },
+            "book": {
+                "size": len(self._book.holdings),
+                "max": core["book"]["places"],
+                "ready": core["book"]["ready"],
+                "swaps_24h": core["book"]["swaps_24h"],
+                "hold": core["hold"]["on"],
+                "hold_reason": core["hold"]["reason"] or None,
+                "last_change": self._shown_change(),
+            },
+            "counts": core["counts"],
+            "plugins": core["plugins"],
+            "storage": self._storage(),
+            "config": {"revision": core["revision"], **self._config()},
+            "uptime_s": round(time.monotonic() - self._began, 1),
+        }
+
+    def rankings(self, kind: str = "COMPOSITE") -> list[dict[str, Any]]:
+        """Every contract with a score of that kind, best first. Raises KeyError for an unknown kind."""
+        held = {holding.symbol for holding in self._book.holdings}
+        standings = self._engine.standings()
+        rows = []
+        for row in self._engine.rankings(kind):
+            gates = self._engine.symbols.gates(standings[row["symbol"]])
+            rows.append(
+                {
+                    **row,
+                    "symbol_id": symbol_id(row["symbol"]),
+                    "in_book": row["symbol"] in held,
+                    "failed_gates": [gate.name for gate in gates if not gate.ok],
+                }
+            )
+        return rows
+
+    def portfolio(self) -> dict[str, Any]:
+        """Holdings best first, cash and why, hold."""
+        core = self._engine.portfolio()
+        now = self._engine.now
+        return {
+            "holdings": [self._shown_holding(holding, now) for holding in self._book.holdings],
+            "cash": self._book.cash,
+            "cash_reason": [reason["text"] for reason in core["why_cash"]],
+            "cash_reasons": core["why_cash"],
+            "hold": core["hold"] is not None,
+            "hold_reason": core["hold"],
+            "size": len(self._book.holdings),
+            "max_symbols": self._engine.settings.portfolio.max_symbols,
+            "as_of": iso(now),
+        }
+
+    def explain(self, symbol: str) -> dict[str, Any]:
+        """Parts, contributions, gates, rank, smallest change. Raises KeyError."""
+        found = self._engine.explain(symbol)
+        base = found["neutral"]
+        contributions = sum(component["contribution"] for component in found["components"])
+        return {
+            **found,
+            "symbol_id": symbol_id(symbol),
+            "as_of": iso(found["as_of"]),
+            "in_book": found["holding"] is not None,
+            "holding": self._explained_holding(symbol),
+            "sum": {
+                "base": base,
+                "contributions": contributions,
+                "composite": base + contributions,
+                "published": found["score"],
+            },
+        }
+
+    def symbols(self) -> list[dict[str, Any]]:
+        """Every known contract with its facts."""
+        held = {holding.symbol for holding in self._book.holdings}
+        standings = self._engine.standings()
+        shown = []
+        for contract in self._engine.contracts():
+            standing = standings[contract.symbol]
+            shown.append(
+                {
+                    **msgspec.to_builtins(contract),
+                    "symbol_id": symbol_id(contract.symbol),
+                    "listed_at": iso(contract.listed_at),
+                    "expires_at": iso(contract.expires_at),
+                    "status": standing.status,
+                    "sector": standing.sector,
+                    "turnover_24h": standing.turnover,
+                    "in_universe": standing.in_universe,
+                    "live": standing.live,
+                    "in_book": contract.symbol in held,
+                }
+            )
+        return shown
+
+    def _shown_holding(self, holding: Any, now: int) -> dict[str, Any]:
+        state = self._engine.market.by_symbol.get(holding.symbol)
+        live = self._engine.scoring.composite(state.row) if state is not None else float("nan")
+        return {
+            "rank": holding.rank,
+            "symbol": holding.symbol,
+            "symbol_id": symbol_id(holding.symbol),
+            "sector": self._engine.market.sector(state) if state is not None else None,
+            "weight": holding.weight,
+            "score": holding.score,
+            "score_now": live if live == live else None,
+            "since": iso(holding.since),
+            "age_s": max(0, now - holding.since) / 1e9,
+            "pinned": holding.pinned,
+            "replacement_candidate": holding.replacement_candidate,
+            "flags": list(holding.flags),
+            "id": holding.id,
+        }
+
+    def _explained_holding(self, symbol: str) -> dict[str, Any] | None:
+        for holding in self._book.holdings:
+            if holding.symbol == symbol:
+                return self._shown_holding(holding, self._engine.now)
+        return None
+
+    def _shown_change(self) -> dict[str, Any] | None:
+        change = self._last_change
+        if change is None:
+            return None
+        return {
+            "at": iso(change.ts),
+            "kind": change.kind,
+            "reason": change.reason,
+            "symbol_in": change.symbol_in,
+            "symbol_out": change.symbol_out,
+            "who": change.who,
+        }
+
+
+def not_ready(engine: Engine, degraded: str) -> list[str]:
+    """Why `/readyz` should say no: nothing known yet, feed not fresh, database not writable."""
+    status = engine.status()
+    reasons = []
+    if not status["universe"]:
+        reasons.append("no contracts known yet")
+    elif status["live"] < engine.settings.portfolio.live_share * status["universe"]:
+        reasons.append(f"the feed is not fresh: {status['live']} of {status['universe']} contracts are live")
+    if degraded:
+        reasons.append(f"the database cannot be written: {degraded}")
+    return reasons
