@@ -78,6 +78,16 @@ class CommandRefusedError(ZmartError):
         super().__init__(detail)
 
 
+class RequestError(ZmartError):
+    """A request that cannot be served as asked. The caller acts: the API answers with the problem named by `code`."""
+
+    def __init__(self, code: str, detail: str, **facts: object) -> None:
+        """`code` is one of the API's stable codes; `facts` are further members of the problem, JSON-ready."""
+        self.code = code
+        self.facts = facts
+        super().__init__(detail)
+
+
 class DaemonUnreachableError(ZmartError):
     """No daemon answers at the URL. The caller acts: exit 69."""
 

@@ -1,0 +1,149 @@
+"""Who asks, and what they may: bearer tokens, what loopback grants, and the names this server goes by."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from zmart_stream.api.limits import Buckets
+from zmart_stream.api.tokens import Scope, TokenFile
+from zmart_stream.domain.errors import ConfigError, RequestError
+
+IMPLIED: dict[Scope, frozenset[Scope]] = {
+    "read": frozenset({"read"}),
+    "signal": frozenset({"signal"}),
+    "operate": frozenset({"read", "signal", "operate"}),
+}
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_IN_QUERY = ("token", "access_token", "api_key")
+_HOST = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$", re.IGNORECASE)
+_BEARER = re.compile(r"^Bearer +([A-Za-z0-9._~+/=-]{1,256})$", re.IGNORECASE)
+
+_log = structlog.get_logger()
+
+
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How callers are judged; `api.*` of the settings."""
+
+    host: str = "127.0.0.1"  # the address that is listened on
+    open_loopback: bool = False
+    behind_proxy: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine's users can reach us."""
+        return not self.behind_proxy and is_loopback(self.host)
+
+
+class Caller(NamedTuple):
+    """Who asks: `key` for limits, `name` for the record, and what they may."""
+
+    key: str
+    name: str
+    scopes: frozenset[Scope]
+
+    def need(self, scope: Scope) -> None:
+        """Raises RequestError when the scope is not among the caller's."""
+        if scope in self.scopes:
+            return
+        if self.key.startswith("token:"):
+            raise RequestError("scope_missing", f"this needs the scope {scope}", scope=scope)
+        raise RequestError("unauthorised", f"this needs a token with the scope {scope}: Authorization: Bearer ...")
+
+
+class Authenticator:
+    """Turns a request into its caller. Raises RequestError."""
+
+    def __init__(self, settings: AuthSettings, tokens: TokenFile, failures: Buckets) -> None:
+        """`failures` counts wrong tokens by address."""
+        self._settings = settings
+        self._tokens = tokens
+        self._failures = failures
+
+    def caller(self, request: web.Request) -> Caller:
+        """The caller; one without a token has what a loopback address grants, or nothing."""
+        if any(name in request.query for name in _IN_QUERY):
+            raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
+        address = self.address(request)
+        granted = self._granted(address)
+        headers = request.headers.getall("Authorization", [])
+        if not headers:
+            return Caller(f"address:{address}", "loopback" if granted else "nobody", granted)
+        return self._holder(headers, address, granted)
+
+    def address(self, request: web.Request) -> str:
+        """Where the request comes from; behind a proxy, as the proxy says."""
+        forwarded = request.headers.get("X-Forwarded-For", "") if self._settings.behind_proxy else ""
+        said = forwarded.rpartition(",")[2].strip()
+        return said[:64] or request.remote or "unknown"
+
+    def _granted(self, address: str) -> frozenset[Scope]:
+        if not self._settings.is_loopback or not is_loopback(address):
+            return frozenset()
+        return IMPLIED["operate"] if self._settings.open_loopback else IMPLIED["read"]
+
+    def _holder(self, headers: list[str], address: str, granted: frozenset[Scope]) -> Caller:
+        match = _BEARER.match(headers[0]) if len(headers) == 1 else None
+        self._refresh()
+        record = self._tokens.find(match[1]) if match else None
+        if record is None:
+            self._failures.take(address, "wrong tokens of one address")
+            _log.warning("api.unauthorised", reason="wrong token" if match else "bad header", address=address)
+            raise RequestError(
+                "unauthorised", "the token is not valid" if match else "one header: Bearer and the token"
+            )
+        scopes = frozenset[Scope]().union(*(IMPLIED[scope] for scope in record.scopes))
+        return Caller(f"token:{record.id}", record.name, granted | scopes)
+
+    def _refresh(self) -> None:
+        try:
+            self._tokens.refresh()
+        except ConfigError as error:
+            _log.error("api.token_file", reason=str(error), kept=len(self._tokens.records))
+
+
+class Names:
+    """The names this server answers to, and the web pages it answers."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        """Loopback names, the address listened on, and what the settings add."""
+        own = () if settings.host in ("0.0.0.0", "::") else (settings.host,)  # noqa: S104  refused as a name, not bound
+        self._hosts = {_bare(name) for name in (*LOOPBACK_NAMES, *own, *settings.allowed_hosts)}
+        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+
+    def check(self, request: web.Request) -> None:
+        """Raises RequestError for a name that is not ours, or a page that has no business here."""
+        hosts = request.headers.getall("Host", [])
+        match = _HOST.match(hosts[0]) if len(hosts) == 1 else None
+        if match is None or _bare(match[1]) not in self._hosts:
+            raise RequestError("wrong_host", "the Host header names another server; see api.allowed_hosts")
+        own = f"://{hosts[0]}".lower()
+        for origin in request.headers.getall("Origin", []):
+            said = origin.lower()
+            if said not in (f"http{own}", f"https{own}") and said not in self._origins:
+                raise RequestError("origin_refused", "this page may not ask here; see api.allowed_origins")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address or name can only be this machine."""
+    if address.lower() == "localhost":
+        return True
+    try:
+        found = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return found.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _bare(name: str) -> str:
+    """A host name without port and brackets, in lower case."""
+    match = _HOST.match(name)
+    return (match[1] if match else name).strip("[]").lower()

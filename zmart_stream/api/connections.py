@@ -1,0 +1,145 @@
+"""Connections that cannot be held for ever: caps on how many, and deadlines the HTTP library does not have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from zmart_stream.api import problems
+from zmart_stream.api.limits import Limits
+
+_log = structlog.get_logger()
+
+
+def _refusal() -> bytes:
+    body = msgspec.json.encode(problems.problem("busy", "try again in a moment", {problems.RETRY_AFTER: 1}))
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_REFUSAL = _refusal()
+
+
+class Gate:
+    """Counts open connections, in total and by address."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Nobody is connected yet."""
+        self.limits = limits
+        self.refused = 0
+        self.cut = 0
+        self._by_address: Counter[str] = Counter()
+
+    @property
+    def open(self) -> int:
+        """Connections open now."""
+        return self._by_address.total()
+
+    def enter(self, address: str) -> bool:
+        """Count a connection in; False when there is no room for it."""
+        full = self.open >= self.limits.max_connections
+        if full or self._by_address[address] >= self.limits.max_connections_per_address:
+            self.refused += 1
+            _log.warning("api.connection_refused", reason="total" if full else "address", address=address)
+            return False
+        self._by_address[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count a connection out."""
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+
+class GatedHandler(web.RequestHandler):
+    """One connection. Whatever arrives meanwhile, a header that is not whole at its deadline cuts it."""
+
+    __slots__ = ("_address", "_admitted", "_deadline", "_gate")
+
+    def __init__(self, gate: Gate, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        """Bodies stay as they came: what is small compressed may be huge."""
+        super().__init__(server, loop=loop, access_log=None, auto_decompress=False, lingering_time=1.0)  # type: ignore[arg-type]  # aiohttp reads None as no access log
+        self._gate = gate
+        self._address = ""
+        self._admitted = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let it in, or tell it that there is no room."""
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else "unknown"
+        self._admitted = self._gate.enter(self._address)
+        if self._admitted:
+            super().connection_made(transport)
+            self._arm(self._gate.limits.receive_deadline_s)
+        elif isinstance(transport, asyncio.Transport):
+            transport.write(_REFUSAL)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing is read from a connection that was not let in."""
+        if self._admitted:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count it out, once."""
+        self._disarm()
+        if self._admitted:
+            self._gate.leave(self._address)
+            super().connection_lost(exc)
+
+    def request_began(self) -> None:
+        """A header is whole; its handler has deadlines of its own."""
+        self._disarm()
+
+    def request_done(self) -> None:
+        """The reply goes out, and the next request may come: both within the body's time."""
+        if self.transport is not None:
+            self._arm(self._gate.limits.body_deadline_s)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the library itself refuses, in the API's form; it closes the connection."""
+        if status >= 500:
+            _log.error("api.fault", path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("a reply that has begun cannot become an error")
+        code = "fault" if status >= 500 else "bad_request"
+        reply = problems.response(code, "the log says more" if status >= 500 else _first_line(message))
+        reply.headers.update(problems.SECURITY_HEADERS)
+        reply.force_close()
+        return reply
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._cut)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self) -> None:
+        self._gate.cut += 1
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abort()
+
+
+def _first_line(message: str | None) -> str:
+    line = (message or "").strip().partition("\n")[0].rstrip(": ")
+    return line[:200] or "not HTTP"

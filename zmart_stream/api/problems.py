@@ -1,0 +1,108 @@
+"""Errors as the API tells them: RFC 9457 problem details with codes that do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": "zmart-stream",
+}
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "retry_after_s"
+"""The member (whole seconds) that also becomes the header Retry-After."""
+
+
+class Kind(NamedTuple):
+    """What a code means: its HTTP status and one sentence that fits every case of it."""
+
+    status: int
+    title: str
+
+
+CODES: dict[str, Kind] = {
+    "bad_request": Kind(400, "The request cannot be understood"),
+    "bad_query": Kind(400, "A query parameter is wrong"),
+    "bad_symbol": Kind(400, "A symbol is 2 to 24 capital letters and digits, or a UUID"),
+    "bad_json": Kind(400, "The body is not JSON"),
+    "unauthorised": Kind(401, "A valid token is needed"),
+    "scope_missing": Kind(403, "The token's scopes do not allow this"),
+    "origin_refused": Kind(403, "This origin is not allowed"),
+    "not_found": Kind(404, "There is nothing at this path"),
+    "unknown_symbol": Kind(404, "No such contract is listed"),
+    "method_not_allowed": Kind(405, "This path does not take this method"),
+    "too_slow": Kind(408, "The request did not arrive in time"),
+    "already_in_book": Kind(409, "The contract is in the book"),
+    "not_in_book": Kind(409, "The contract is not in the book"),
+    "book_full": Kind(409, "Every place of the book is taken"),
+    "not_eligible": Kind(409, "The contract fails a gate"),
+    "cap_reached": Kind(409, "The book's caps leave no room for the contract"),
+    "not_a_sandbox": Kind(409, "The venue is a real one"),
+    "refused": Kind(409, "The core refused the command"),
+    "too_large": Kind(413, "The body is too large"),
+    "not_json": Kind(415, "A body must be application/json, not compressed"),
+    "wrong_host": Kind(421, "This server does not go by that name"),
+    "bad_body": Kind(422, "The body does not have the form asked for"),
+    "bad_configuration": Kind(422, "The configuration cannot be used; the one in force stays"),
+    "rate_limited": Kind(429, "Too many requests"),
+    "fault": Kind(500, "The server failed; its log says how"),
+    "busy": Kind(503, "Too many connections are open"),
+    "holding": Kind(503, "The book holds: nothing may change it now"),
+    "reloading": Kind(503, "The configuration is being read again"),
+    "no_answer": Kind(503, "The change is not known to be on disk yet"),
+    "not_ready": Kind(503, "The daemon does not serve fresh data"),
+}
+"""Every stable code; docs/api.md lists the same."""
+
+_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def problem(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The problem's members, JSON-ready. A code that is not listed counts as `refused`, and keeps its name."""
+    kind = CODES.get(code, CODES["refused"])
+    return {
+        "success": False,
+        "type": f"urn:zmart-stream:problem:{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": code,
+        **(facts or {}),
+    }
+
+
+def response(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> web.Response:
+    """The problem as a reply; 401 and waits carry the headers that HTTP wants with them."""
+    content = problem(code, detail, facts)
+    reply = web.Response(status=content["status"], body=msgspec.json.encode(content), content_type=MEDIA_TYPE)
+    if content["status"] == 401:
+        reply.headers["WWW-Authenticate"] = "Bearer"
+    if RETRY_AFTER in content:
+        reply.headers["Retry-After"] = str(content[RETRY_AFTER])
+    if content["status"] in (408, 413, 415):
+        reply.force_close()  # what is left of the body would otherwise be read to its end
+    return reply
+
+
+def of_error(error: RequestError | CommandRefusedError | ConfigError | web.HTTPException) -> web.Response:
+    """The reply to an error that was raised on purpose."""
+    if isinstance(error, RequestError):
+        return response(error.code, str(error), error.facts)
+    if isinstance(error, CommandRefusedError):
+        return response(error.code, str(error))
+    if isinstance(error, ConfigError):
+        return response("bad_configuration", error.problems[0], {"problems": error.problems})
+    reply = response(_BY_STATUS.get(error.status, "bad_request"), error.reason)
+    if "Allow" in error.headers:
+        reply.headers["Allow"] = error.headers["Allow"]
+    return reply

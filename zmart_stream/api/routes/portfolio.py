@@ -1,0 +1,72 @@
+"""The book: what is held, and what an operator may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.models import ChangeReply, NoteBody, PortfolioReply, ReplaceBody, SymbolBody
+from zmart_stream.domain.commands import AddHolding, CommandDone, Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import PortfolioChange
+
+
+async def portfolio(call: Call) -> dict[str, Any]:
+    """The committed book, and why the rest is cash."""
+    return call.services.reader.portfolio()
+
+
+async def add_symbol(call: Call) -> dict[str, Any]:
+    """Take a contract into the book."""
+    body = call.said(SymbolBody)
+    return _done(await call.submit(AddHolding, symbol=call.symbol(body.which), note=body.reason))
+
+
+async def remove_symbol(call: Call) -> dict[str, Any]:
+    """Take a contract out of the book."""
+    body = call.said(SymbolBody)
+    return _done(await call.submit(RemoveHolding, symbol=call.symbol(body.which), note=body.reason))
+
+
+async def replace_symbol(call: Call) -> dict[str, Any]:
+    """Replace one contract by another."""
+    body = call.said(ReplaceBody)
+    gone, come = call.symbol(body.old_symbol_id), call.symbol(body.new_symbol_id)
+    return _done(await call.submit(ReplaceHolding, symbol_out=gone, symbol_in=come, note=body.reason))
+
+
+async def rebalance(call: Call) -> dict[str, Any]:
+    """Set the weights to their targets now."""
+    return _done(await call.submit(Rebalance, note=call.said(NoteBody).reason))
+
+
+def _done(cascade: Sequence[Message]) -> dict[str, Any]:
+    changes = [msgspec.to_builtins(message) for message in cascade if isinstance(message, PortfolioChange)]
+    detail = next((message.detail for message in cascade if isinstance(message, CommandDone)), "")
+    return {"changes": [_told(change) for change in changes], "detail": detail}
+
+
+def _told(change: dict[str, Any]) -> dict[str, Any]:
+    """A change without what only the machine needs: its tag, and the time in ns."""
+    return {key: value for key, value in change.items() if key not in ("type", "ts")}
+
+
+def _write(name: str, handler: Any, body: Any, summary: str) -> Route:
+    path = f"{PREFIX}/portfolio/{name}"
+    return Route(
+        method="POST", path=path, handler=handler, reply=ChangeReply, summary=summary, scope="operate", body=body
+    )
+
+
+ROUTES = (
+    Route(
+        method="GET", path=f"{PREFIX}/portfolio", handler=portfolio, reply=PortfolioReply, summary="The committed book"
+    ),
+    _write("add-symbol", add_symbol, SymbolBody, "Take a contract into the book"),
+    _write("remove-symbol", remove_symbol, SymbolBody, "Take a contract out of the book"),
+    _write("replace-symbol", replace_symbol, ReplaceBody, "Replace one contract by another"),
+    _write("rebalance", rebalance, NoteBody, "Set the weights to their targets"),
+)

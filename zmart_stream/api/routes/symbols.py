@@ -1,0 +1,29 @@
+"""Contracts: their facts and their state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zmart_stream.api.calls import PREFIX, Call, Route, unknown_symbol
+from zmart_stream.api.models import SymbolReply, SymbolsReply
+
+
+async def symbols(call: Call) -> dict[str, Any]:
+    """Every known contract."""
+    shown, page = call.page(call.services.reader.symbols())
+    return {"symbols": shown, **page}
+
+
+async def symbol(call: Call) -> dict[str, Any]:
+    """One contract, by symbol or id."""
+    name = call.symbol(call.request.match_info["symbol"])
+    for row in call.services.reader.symbols():
+        if row["symbol"] == name:
+            return {"symbol": row}
+    raise unknown_symbol(name)
+
+
+ROUTES = (
+    Route(method="GET", path=f"{PREFIX}/symbols", handler=symbols, reply=SymbolsReply, summary="Every known contract"),
+    Route(method="GET", path=f"{PREFIX}/symbols/{{symbol}}", handler=symbol, reply=SymbolReply, summary="One contract"),
+)

@@ -1,0 +1,104 @@
+"""Asks a running daemon over HTTP, with nothing but the standard library, so that asking verbs start fast."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, RequestError, UsageError
+
+DEFAULT_URL = "http://127.0.0.1:8420"
+PREFIX = "/api/symbol-mgmt"
+TIMEOUT_S = 60.0
+_MAX_TOKEN_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Client:
+    """One daemon and the caller's token, if any."""
+
+    url: str
+    token: str | None = None
+
+    def get(self, *path: str, **query: object) -> dict[str, Any]:
+        """The reply of a reading route. Raises DaemonUnreachableError and RequestError."""
+        asked = urlencode({name: value for name, value in query.items() if value is not None})
+        return self._ask("GET", self._path(path) + (f"?{asked}" if asked else ""))
+
+    def post(self, *path: str, **body: object) -> dict[str, Any]:
+        """The reply of a writing route. Raises DaemonUnreachableError and RequestError."""
+        return self._ask("POST", self._path(path), json.dumps(body).encode() if body else None)
+
+    @staticmethod
+    def _path(parts: tuple[str, ...]) -> str:
+        return "/".join((PREFIX, *(quote(part, safe="") for part in parts)))
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        connection = self._connection()
+        try:
+            connection.request(method, self._base() + path, body, self._headers(body))
+            reply = connection.getresponse()
+            status, content = reply.status, reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise DaemonUnreachableError(f"no daemon answers at {self.url}: {said}") from None
+        finally:
+            connection.close()
+        return _understood(self.url, status, content)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        wrong = UsageError(f"--url {self.url}: write it as http://127.0.0.1:8420")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise wrong
+        kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
+        try:
+            return kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
+        except (ValueError, http.client.InvalidURL):
+            raise wrong from None
+
+    def _base(self) -> str:
+        return urlsplit(self.url).path.rstrip("/")
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
+
+
+def token_from(given: str | None, file: Path | None) -> str | None:
+    """The token given, that of $ZMART_TOKEN (as an option's default), or the content of a file. Raises ConfigError."""
+    if given:
+        return given
+    named = file or (Path(os.environ["ZMART_TOKEN_FILE"]) if os.environ.get("ZMART_TOKEN_FILE") else None)
+    if named is None:
+        return None
+    try:
+        text = named.read_bytes()[:_MAX_TOKEN_BYTES].decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"token file {named}: {getattr(error, 'strerror', None) or 'not a token'}") from None
+    if not text or text.split() != [text]:
+        raise ConfigError(f"token file {named}: holds no token; write the one that `token create` printed")
+    return text
+
+
+def _understood(url: str, status: int, content: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(content)
+    except (ValueError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise DaemonUnreachableError(f"what answers at {url} is not zmart-stream (HTTP {status})")
+    if status >= 400:
+        code = str(reply.get("code", status))
+        lines = [f"{reply.get('detail', 'refused')} [{code}]", *map(str, reply.get("problems", [])[1:])]
+        raise RequestError(code, "\n".join(lines))
+    return reply

@@ -1,0 +1,69 @@
+"""The entry point: runs a verb and turns what happens into an exit code.
+
+0 success, SIGINT and SIGTERM included where the daemon runs; 1 fault; 64 usage; 69 daemon not reachable;
+78 configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from zmart_stream.cli import asking, configuring, running, tokens
+from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, UsageError, ZmartError
+
+EXIT_FAULT = 1
+EXIT_USAGE = 64
+EXIT_UNREACHABLE = 69
+EXIT_CONFIG = 78
+_LIBRARY_USAGE = 2
+
+app = typer.Typer(
+    name="zmart-stream",
+    help="Scores every KuCoin futures contract as the market moves and keeps a book of the best ten.",
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+running.add_to(app)
+asking.add_to(app)
+configuring.add_to(app)
+tokens.add_to(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (`sys.argv` without arguments); returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=given, prog_name="zmart-stream")
+    except SystemExit as end:
+        return _code(end.code)
+    except ConfigError as error:
+        return _tell(*error.problems, code=EXIT_CONFIG)
+    except UsageError as error:
+        return _tell(str(error), code=EXIT_USAGE)
+    except DaemonUnreachableError as error:
+        return _tell(str(error), code=EXIT_UNREACHABLE)
+    except ZmartError as error:
+        return _tell(str(error), code=EXIT_FAULT)
+    except KeyboardInterrupt:
+        return EXIT_FAULT
+    return 0
+
+
+def _code(said: str | int | None) -> int:
+    """The parser ends with 2 on wrong usage; nothing else here does."""
+    if said is None:
+        return 0
+    code = said if isinstance(said, int) else EXIT_FAULT
+    return EXIT_USAGE if code == _LIBRARY_USAGE else code
+
+
+def _tell(*lines: str, code: int) -> int:
+    for line in lines:
+        typer.echo(f"zmart-stream: {line}", err=True)
+    return code

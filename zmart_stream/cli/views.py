@@ -1,0 +1,198 @@
+"""Replies of the daemon as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from zmart_stream.cli.tables import Column, age, figure, number, show, word
+
+Reply = dict[str, Any]
+
+
+def status(reply: Reply) -> None:
+    """The daemon as a whole: one line a subject, warm-up first while it runs."""
+    venue, feed, book = reply["venue"], reply["feed"], reply["book"]
+    warm_up, contracts = reply["warm_up"], reply["contracts"]
+    lines = [
+        ("zmart-stream", f"{reply['version']}, up {age(reply['uptime_s'])}, as of {reply['as_of']}"),
+        ("venue", f"{venue['name']} {venue['url']}, speed {venue['speed']}, {word(venue.get('status'))}"),
+        ("warm-up", "done" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}"),
+        ("feed", _feed(feed)),
+        (
+            "contracts",
+            f"{contracts['known']} known, {contracts['universe']} in the universe, {contracts['live']} live, "
+            f"{contracts['scored']} scored",
+        ),
+        ("book", _book(book)),
+        ("storage", _facts(reply["storage"])),
+        ("configuration", f"revision {reply['config']['revision']}, profile {word(reply['config'].get('profile'))}"),
+    ]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        typer.echo(f"{name.ljust(width)}  {text}")
+
+
+def rankings(reply: Reply) -> None:
+    """The rankings as a table."""
+    components = list(dict.fromkeys(name for row in reply["rankings"] for name in row["components"]))
+    columns = [
+        Column("rank", right=True), Column("symbol"), Column("score", right=True), Column("conf.", right=True),
+        *[Column(name, right=True) for name in components],
+        Column("turnover 24h", right=True), Column("spread bps", right=True), Column("sector"), Column("book"),
+        Column("kept out by"),
+    ]  # fmt: skip
+    rows = [
+        [
+            word(row["rank"]), row["symbol"], number(row["score"]), number(row["confidence"]),
+            *[number(row["components"].get(name, {}).get("score"), 1) for name in components],
+            number(row["turnover_24h"], 0), number(row["spread_bps"]), word(row["sector"]),
+            "held" if row["in_book"] else "", ", ".join(map(_gate_name, row["failed_gates"])),
+        ]
+        for row in reply["rankings"]
+    ]  # fmt: skip
+    show(columns, rows)
+    typer.echo(f"{len(rows)} of {reply['total']} contracts, {reply['type']}, as of {reply['as_of']}")
+
+
+def portfolio(reply: Reply) -> None:
+    """The book as a table, and why the rest is cash."""
+    columns = [
+        Column("rank", right=True), Column("symbol"), Column("weight %", right=True), Column("score", right=True),
+        Column("sector"), Column("held for", right=True), Column("since"), Column("flags"),
+    ]  # fmt: skip
+    rows = [
+        [
+            word(row["rank"]), row["symbol"], number(row["weight"]), number(row["score"]), word(row.get("sector")),
+            age(row.get("age_s")), word(row["since"]), ", ".join(_flags(row)),
+        ]
+        for row in reply["holdings"]
+    ]  # fmt: skip
+    show(columns, rows)
+    reason = _reason(reply.get("cash_reason"))
+    typer.echo(f"cash {number(reply['cash'])} %{f': {reason}' if reason else ''}")
+    if reply.get("hold"):
+        typer.echo(f"the book holds: {word(reply.get('hold_reason'))}")
+    typer.echo(f"{len(rows)} of {reply['max_symbols']} places, as of {reply['as_of']}")
+
+
+def explain(reply: Reply) -> None:
+    """Every part of a score with its contribution, what they sum to, the gates, the smallest change."""
+    held = "in the book" if reply.get("in_book") else "not in the book"
+    title = f"{reply['symbol']}: score {number(reply['score'])}, confidence {number(reply.get('confidence'))}"
+    typer.echo(f"{title}, rank {word(reply.get('rank'))}, {held}, as of {reply['as_of']}")
+    show(_PART_COLUMNS, [row for component in reply["components"] for row in _component(component)])
+    total = reply.get("sum") or {}
+    if total:
+        parts = " ".join(f"{value:+.4f}" for value in _contributions(reply))
+        typer.echo(f"{number(total.get('base'), 0)} {parts} = {number(total.get('composite'), 4)}")
+        typer.echo(f"published {number(total.get('published'), 4)}")
+    show(
+        [Column("gate"), Column("value", right=True), Column("limit", right=True), Column("")],
+        [[str(gate["name"]), _value(gate["value"]), _value(gate["limit"]), _verdict(gate)] for gate in reply["gates"]],
+    )
+    typer.echo(_change(reply.get("smallest_change")))
+
+
+def reloaded(reply: Reply) -> None:
+    """What reading the configuration again changed."""
+    applied, waiting = reply["applied"], reply["restart_needed"]
+    typer.echo(f"revision {reply['revision']}: {', '.join(applied) if applied else 'nothing changed'}")
+    if waiting:
+        typer.echo(f"only a restart applies: {', '.join(waiting)}")
+
+
+def paused(reply: Reply) -> None:
+    """Whether the book holds by the operator's wish."""
+    typer.echo("paused: the book holds" if reply["paused"] else "resumed: the book acts")
+
+
+_PART_COLUMNS = (
+    Column("component / part"), Column("value", right=True), Column("unit"), Column("percentile", right=True),
+    Column("weight", right=True), Column("contribution", right=True), Column("age", right=True),
+    Column("fresh", right=True), Column("mature", right=True), Column("in words"),
+)  # fmt: skip
+
+
+def _component(component: Reply) -> list[list[str]]:
+    head = [
+        component["name"], "", "score", number(component["score"]), number(component["weight"], 3),
+        f"{component.get('contribution') or 0.0:+.4f}", "", f"c={number(component['confidence'])}", "", "",
+    ]  # fmt: skip
+    return [head, *map(_part, component["parts"])]
+
+
+def _part(part: Reply) -> list[str]:
+    return [
+        f"  {part['name']}", figure(part.get("value")), word(part.get("unit")), number(part["percentile"]),
+        number(part["weight"], 3), f"{part.get('contribution') or 0.0:+.4f}", age(part.get("age_s")),
+        number(part.get("freshness")), number(part.get("maturity")), word(part.get("text", part.get("words"))),
+    ]  # fmt: skip
+
+
+def _contributions(reply: Reply) -> list[float]:
+    return [float(component.get("contribution") or 0.0) for component in reply["components"]]
+
+
+def _change(change: Reply | None) -> str:
+    if not change:
+        return "smallest change: none"
+    text = change.get("text")
+    if text:
+        return f"smallest change: {text}"
+    where = "/".join(str(change[key]) for key in ("component", "part") if change.get(key))
+    unit = f" {change['unit']}" if change.get("unit") else ""
+    return (
+        f"smallest change: {where} by {number(change.get('points'))} points, "
+        f"from {figure(change.get('value'))} to {figure(change.get('value_needed'))}{unit}"
+    )
+
+
+def _feed(feed: Reply) -> str:
+    connections = feed.get("connections") or []
+    up = sum(1 for connection in connections if str(connection.get("state", "")) in ("up", "open", "live"))
+    text = f"{up}/{len(connections)} connections up" if connections else "no connection"
+    if feed.get("topics") is not None:
+        text += f", {feed['topics']} topics"
+    if feed.get("messages_per_s") is not None:
+        text += f", {number(feed['messages_per_s'], 0)} messages/s"
+    if feed.get("rest_budget_remaining") is not None:
+        text += f", REST budget left {number(feed['rest_budget_remaining'], 0)}"
+    return text
+
+
+def _book(book: Reply) -> str:
+    hold = f", holds: {word(book.get('hold_reason'))}" if book.get("hold") else ""
+    return f"{book['size']} of {book['max']}{hold}, last change {word(book.get('last_change'))}"
+
+
+def _facts(facts: Reply) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in facts.items() if not isinstance(value, dict | list))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return figure(value) if isinstance(value, int | float) else word(value)
+
+
+def _verdict(gate: Reply) -> str:
+    return "ok" if gate["ok"] else "FAILS"
+
+
+def _flags(row: Reply) -> list[str]:
+    flags = [name for name in ("pinned", "replacement_candidate") if row.get(name)]
+    return [*flags, *[flag for flag in row.get("flags", []) if flag not in flags]]
+
+
+def _gate_name(gate: Any) -> str:
+    return str(gate.get("name", gate)) if isinstance(gate, dict) else str(gate)
+
+
+def _reason(reason: Any) -> str:
+    if isinstance(reason, list):
+        return "; ".join(filter(None, map(_reason, reason)))
+    if isinstance(reason, dict):
+        return str(reason.get("text") or reason.get("code") or "")
+    return str(reason or "")
