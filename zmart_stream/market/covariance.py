@@ -44,17 +44,19 @@ def correlation_with_mean(ret: FloatArray, member: npt.NDArray[np.bool_], half_l
     A bar counts for a row if the row has it and any member has it; means are over the bars that count.
     """
     known = ~np.isnan(ret)
-    voters = np.add.reduce(known & member, axis=1)
-    sums = np.add.reduce(np.where(known & member, ret, 0.0), axis=1)
-    common = (sums / np.maximum(voters, 1))[:, None]
-    weight = np.where(known & (voters > 0)[:, None], ew_weights(len(ret), half_life)[:, None], 0.0)
+    own = np.where(known, ret, 0.0)
+    vote = known & member
+    voters = np.add.reduce(vote, axis=1)
+    common = np.einsum("tr,tr->t", own, vote) / np.maximum(voters, 1)
+    weight = np.where(known, np.where(voters > 0, ew_weights(len(ret), half_life), 0.0)[:, None], 0.0)
     mass = np.add.reduce(weight, axis=0)
     safe = np.where(mass > 0.0, mass, 1.0)
-    own = np.where(known, ret, 0.0)
-    x = own - np.add.reduce(weight * own, axis=0) / safe
-    y = common - np.add.reduce(weight * common, axis=0) / safe
-    xy = np.add.reduce(weight * x * y, axis=0)
-    scale = np.sqrt(np.add.reduce(weight * x * x, axis=0) * np.add.reduce(weight * y * y, axis=0))
+    x = own - np.einsum("tr,tr->r", weight, own) / safe
+    y = common[:, None] - np.einsum("tr,t->r", weight, common) / safe
+    weighted = weight * x
+    xy, xx = np.einsum("tr,tr->r", weighted, y), np.einsum("tr,tr->r", weighted, x)
+    np.multiply(weight, y, out=weighted)
+    scale = np.sqrt(xx * np.einsum("tr,tr->r", weighted, y))
     valid = scale > 0.0
     return np.where(valid, np.clip(xy / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
 

@@ -56,15 +56,15 @@ class Freshness:
         """Set the freshness of every topic at `now`."""
         funding = (state.contract.funding_interval_s or DEFAULT_FUNDING_S) * NS
         trade, trade_due = _paused(
-            max(state.trade_gap, self.trade_floor), state.trade_ts, state.trade_lost, state.trade_silent, now
+            (state.trade_gap, self.trade_floor), state.trade_ts, state.trade_lost, state.trade_silent, now
         )
         ticker, ticker_due = _paused(
-            max(state.ticker_gap, self.ticker_floor), state.ticker_ts, state.ticker_lost, state.ticker_silent, now
+            (state.ticker_gap, self.ticker_floor), state.ticker_ts, state.ticker_lost, state.ticker_silent, now
         )
-        depth, depth_due = _aged(max(state.depth_gap, self.depth_floor), state.depth_ts, now)
-        mark, mark_due = _aged(max(state.mark_gap, self.mark_floor), state.mark_ts, now)
-        poll, poll_due = _aged(max(state.poll_gap, self.poll_floor), state.poll_ts, now)
-        settled, settled_due = _aged(funding, state.settled_ts, now)
+        depth, depth_due = _aged((state.depth_gap, self.depth_floor), state.depth_ts, now)
+        mark, mark_due = _aged((state.mark_gap, self.mark_floor), state.mark_ts, now)
+        poll, poll_due = _aged((state.poll_gap, self.poll_floor), state.poll_ts, now)
+        settled, settled_due = _aged((funding, funding), state.settled_ts, now)
         fresh = [trade, ticker, depth, mark, poll, settled, trade, trade]
         if fresh != state.fresh:
             state.fresh = fresh
@@ -144,19 +144,22 @@ class Freshness:
         return changed
 
 
-def _aged(expected: float, spoke: int, now: int) -> tuple[float, int]:
-    """(freshness, time until which it is 1) of a topic that should keep speaking; one never heard is not stale."""
+def _aged(gaps: tuple[float, float], spoke: int, now: int) -> tuple[float, int]:
+    """(freshness, time before which it is surely 1) of a topic that should keep speaking; `gaps`: own EW, floor.
+
+    A topic never heard is absent, not stale. The time counts the floor alone, as the own gap may shrink meanwhile.
+    """
     if not spoke:
         return 1.0, NEVER
-    return freshness(now - spoke, expected), spoke + int(PATIENCE * expected)
+    return freshness(now - spoke, max(gaps)), spoke + int(PATIENCE * gaps[1])
 
 
-def _paused(expected: float, spoke: int, lost: int, silent: int, now: int) -> tuple[float, int]:
+def _paused(gaps: tuple[float, float], spoke: int, lost: int, silent: int, now: int) -> tuple[float, int]:
     """As `_aged` for a topic that may pause: it ages from its loss, or is stale at once when it was found silent."""
     if lost > 0:
-        return _aged(expected, max(spoke, lost), now)
+        return _aged(gaps, max(spoke, lost), now)
     if lost < 0:
-        return _aged(expected, spoke, now)
+        return _aged(gaps, spoke, now)
     if silent:
-        return freshness(PATIENCE * expected + (now - silent), expected), silent
+        return freshness(PATIENCE * max(gaps) + (now - silent), max(gaps)), silent
     return 1.0, NEVER

@@ -119,6 +119,8 @@ class Roster(Tape):
         moved = self._row_moved(s, m)
         if before:
             s.poll_gap = next_gap(s.poll_gap, ts - before)
+        else:
+            s.fresh_until = 0
         s.poll_ts = self.now = ts
         s.status, s.halted = m.status, m.status != "Open"
         s.multiplier = m.multiplier

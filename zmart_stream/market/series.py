@@ -5,6 +5,7 @@ The anchor is stepped by each bar that leaves the ring, so anchor + ring is alwa
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -100,33 +101,24 @@ class Series:
         until = min(m.until, ring.end, m.as_of - m.as_of % ring.interval)
         if since >= until:
             return []
-        column = ring.column(state.row)
         low, high = (since - first) // ring.interval, -(-(until - first) // ring.interval)
+        own: list[list[float]] = ring.column(state.row).T.tolist()
         given = {row[0]: row for row in m.rows}
-        previous = float(column[Field.CLOSE, low - 1] if low else self._anchor[self.kind.PREVIOUS, state.row])
+        previous = own[low - 1][Field.CLOSE] if low else float(self._anchor[self.kind.PREVIOUS, state.row])
         changed = []
         for slot in range(low, high):
             row = given.get(ring.start_of(slot))
             if row is not None:
-                bar = (*row[1:6], _turnover(state, row), np.nan, np.nan, np.nan, 1.0)
+                bar = [*row[1:6], _turnover(state, row), nan, nan, nan, 1.0]
             else:
-                bar = (previous, previous, previous, previous, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-            own = column[:, slot].tolist()
-            if own[Field.WHOLE] != 1.0 or not _same(own, bar):
-                column[:, slot] = bar
+                bar = [*(previous,) * 4, *(0.0,) * 5, 1.0]
+            if own[slot][Field.WHOLE] != 1.0 or not _same(own[slot], bar):
+                own[slot] = bar
                 changed.append(slot)
-            previous = float(column[Field.CLOSE, slot])
-        return changed + self._carry(column, high, previous)
-
-    def _carry(self, column: FloatArray, slot: int, close: float) -> list[int]:
-        """From `slot` on, give `close` to the bars without a trade until one traded; slots changed."""
-        changed = []
-        while close > 0.0 and slot < self.ring.slots and not column[Field.LOTS, slot] > 0.0:
-            if column[Field.CLOSE, slot] != close:
-                whole = column[Field.WHOLE, slot]
-                column[:, slot] = (*(close,) * 4, *(0.0,) * 5, 0.0 if np.isnan(whole) else whole)
-                changed.append(slot)
-            slot += 1
+            previous = own[slot][Field.CLOSE]
+        changed += _carry(own, high, previous)
+        if changed:
+            ring.column(state.row)[:, changed] = np.array([own[slot] for slot in changed]).T
         return changed
 
     def snapshot(self) -> dict[str, Any]:
@@ -163,11 +155,23 @@ def _turnover(state: ContractState, row: tuple[int, float, float, float, float, 
     return turnover if turnover == turnover else state.notional(lots, (open_ + high + low + close) / 4.0)
 
 
-def _same(own: list[float], bar: tuple[float, ...]) -> bool:
+def _same(own: list[float], bar: list[float]) -> bool:
     return all(
         abs(a - b) <= SAME * abs(b) or (a != a and b != b)
         for a, b in zip(own[: Field.TURNOVER], bar[: Field.TURNOVER], strict=True)
     )
+
+
+def _carry(bars: list[list[float]], slot: int, close: float) -> list[int]:
+    """From `slot` on, give `close` to the bars without a trade until one traded; slots changed."""
+    changed = []
+    while close > 0.0 and slot < len(bars) and not bars[slot][Field.LOTS] > 0.0:
+        if bars[slot][Field.CLOSE] != close:
+            whole = bars[slot][Field.WHOLE]
+            bars[slot] = [*(close,) * 4, *(0.0,) * 5, whole if whole == 1.0 else 0.0]
+            changed.append(slot)
+        slot += 1
+    return changed
 
 
 def _difference(a: float, b: float) -> float:

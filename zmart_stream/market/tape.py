@@ -148,6 +148,8 @@ class Tape:
         ts = m.ts
         if s.depth_ts:
             s.depth_gap = next_gap(s.depth_gap, ts - s.depth_ts)
+        else:
+            s.fresh_until = 0  # from now on it can go stale
         s.depth_ts, s.depth_event, s.depth_source = ts, m.ts_event, m.source
         s.bids, s.asks = m.bids[: book.LEVELS], m.asks[: book.LEVELS]
         per_lot = 1.0 if s.inverse else s.multiplier
@@ -172,6 +174,8 @@ class Tape:
     def _mark(self, s: ContractState, mark: float, index: float, ts: int) -> None:
         if s.mark_ts:
             s.mark_gap = next_gap(s.mark_gap, ts - s.mark_ts)
+        else:
+            s.fresh_until = 0
         s.mark_ts, s.mark, s.index = ts, mark, index
         new = mark / index - 1.0 if mark > 0.0 and index > 0.0 else nan
         ew = book.held(s.basis_ew, s.basis, ts - s.basis_ts, BASIS_HALF_LIFE)
