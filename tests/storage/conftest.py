@@ -70,7 +70,7 @@ def server() -> Iterator[str]:
         wait_for(home / ".s.PGSQL.5432", process)
         yield str(home)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGQUIT)  # at once: nothing here is wanted any more
         process.wait(20)
         log.close()
         shutil.rmtree(home, ignore_errors=True)

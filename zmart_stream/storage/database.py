@@ -180,9 +180,9 @@ class Database:
             try:
                 async with engine.connect():
                     return
-            except StorageError:
+            except BlockingIOError as error:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise
+                    raise StorageError(str(error)) from error
             await asyncio.sleep(0.1)
 
     def _engine(self, url: URL, **options: Any) -> AsyncEngine:
@@ -209,7 +209,8 @@ def _take_server_lock(connection: Any, _record: Any) -> None:
     connection.commit()
     if not taken:
         connection.close()
-        raise StorageError("another process writes this database: stop it, or point storage.url elsewhere")
+        # an OSError passes: a writer that lost its connection tries again until the server has noticed
+        raise BlockingIOError("another process writes this database: stop it, or point storage.url elsewhere")
 
 
 def _to_json(value: Any) -> str:

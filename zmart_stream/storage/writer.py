@@ -228,11 +228,16 @@ class StorageWriter:
             async with self._database.writing() as connection:
                 self.counts["pruned"] += await retention.prune(connection, self._last_ts, self._settings)
         except ERRORS as error:
-            if fault_of(error) in {Fault.CORRUPT, Fault.FATAL}:
-                raise StorageError(f"{fault_of(error).value}: {error}") from error
-            self.counts["failures"] += 1
+            self._judge_side_work(error)
         if self._database.ballast is not None:
             await asyncio.to_thread(self._database.ballast.make)
+
+    def _judge_side_work(self, error: Exception) -> None:
+        """Work that nobody waits for may fail for space or for now; a fault must not be passed over."""
+        fault = fault_of(error)
+        if fault in {Fault.CORRUPT, Fault.FATAL}:
+            raise StorageError(f"{fault.value}: {error}") from error
+        self.counts["failures"] += 1
 
     async def _note_end(self) -> None:
         """The market time of a clean end goes to the newest session."""
@@ -243,4 +248,4 @@ class StorageWriter:
                 await connection.execute(note)
             await self._database.checkpoint()
         except ERRORS as error:
-            raise StorageError(f"the end could not be noted: {error}") from error
+            self._judge_side_work(error)

@@ -1,0 +1,68 @@
+"""A book that breaks a rule is refused with the rule and the way out; so is the database of another venue."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from tests.storage.samples import Books, opened, writing
+from zmart_stream.domain.errors import BrokenBookError, ConfigError, WrongVenueError
+from zmart_stream.domain.portfolio import Portfolio
+from zmart_stream.storage.integrity import book_problems, check_book
+from zmart_stream.storage.venue import check_venue
+
+NAMES = [f"A{index}USDTM" for index in range(5)]
+BOOK = "UPDATE portfolio_composition SET "
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (BOOK + "position_rank = 7 WHERE position_rank = 2", r"ranks are \[1, 3, 4, 5, 7\]"),
+        (BOOK + "position_rank = NULL WHERE position_rank = 2", "ranks are"),
+        (BOOK + "weight_percentage = 90 WHERE position_rank = 1", "weights sum to 170.00 %"),
+        (BOOK + "weight_percentage = 1 WHERE position_rank = 1", "the last recorded change left 1 A0USDTM 20 %"),
+        (BOOK + "status = 'Removed', position_rank = NULL WHERE position_rank = 5", "A4USDTM 20 %"),
+        ("DELETE FROM portfolio_history", "the last recorded change left empty"),
+    ],
+)
+def test_every_broken_rule_is_named(url: str, harm: str, told: str) -> None:
+    async def scenario() -> None:
+        books = Books()
+        async with opened(url) as database:
+            assert await check_book(database) == Portfolio()
+            async with writing(database) as writer:
+                writer.put([books.change("fill", NAMES)])
+            assert await check_book(database, 5) == books.book
+            async with database.writing() as connection:
+                await connection.execute(text(harm))
+            with pytest.raises(BrokenBookError, match=told) as caught:
+                await check_book(database)
+            assert "restore the last backup" in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+def test_size_is_judged_by_the_asker() -> None:
+    books = Books()
+    change = books.change("fill", NAMES)
+    assert book_problems(books.book, change) == []
+    assert book_problems(books.book, change, 4) == ["5 holdings, at most 4 are allowed"]
+
+
+def test_a_database_belongs_to_one_venue(url: str) -> None:
+    async def scenario() -> None:
+        async with opened(url) as database:
+            await check_venue(database, "api-futures.kucoin.com")
+            await check_venue(database, "api-futures.kucoin.com")
+        async with opened(url) as database:
+            with pytest.raises(WrongVenueError) as caught:
+                await check_venue(database, "sandbox seed=7 market=synthetic")
+            assert isinstance(caught.value, ConfigError)
+            for part in ("api-futures.kucoin.com", "sandbox seed=7 market=synthetic", "state_dir", "storage.url"):
+                assert part in str(caught.value)
+            await check_venue(database, "api-futures.kucoin.com")
+
+    asyncio.run(scenario())
