@@ -221,7 +221,9 @@ class SmallMarket:
             self.cache.mark_index(MarkIndex(ts=ts, ts_event=ts, symbol=symbol, mark=price, index=index))
             self._poll(symbol, ts)
             if self.step == 0:
-                past = tuple((START // (8 * HOUR) * 8 * HOUR - i * 8 * HOUR, float(random.normal(1e-4, 1e-4))) for i in range(20))
+                past = tuple(
+                    (START // (8 * HOUR) * 8 * HOUR - i * 8 * HOUR, float(random.normal(1e-4, 1e-4))) for i in range(20)
+                )
                 self.cache.funding_history(FundingHistory(ts=ts, symbol=symbol, settlements=past[::-1]))
 
     def _poll(self, symbol: str, ts: int) -> None:

@@ -10,7 +10,7 @@ computed contract by contract.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, nan
 from operator import attrgetter
 
@@ -22,6 +22,8 @@ from zmart_stream.scoring.base import FloatArray, Part, Scorer
 from zmart_stream.scoring.normalise import CrossSection
 
 NEUTRAL = 50.0
+HALF_DIGIT = 5e-7
+"""Published figures have six digits: what would round up to a threshold reaches it."""
 
 
 class Component:
@@ -117,14 +119,14 @@ class Component:
         stale = False
         for i, x in enumerate(self.raw[row]):
             weight = self.weights[i]
-            if x != x:
+            if x != x or weight <= 0.0:
                 terms[i] = 0.0
                 continue
             terms[i] = weight * self.sections[i].pct(x)
             present += weight
             freshness = fresh[self.parts[i].moves]
             known += weight * freshness * self.maturity(i, contract)
-            stale = stale or (freshness < 1.0 and weight > 0.0)
+            stale = stale or freshness < 1.0
         absent = self.absent[row]
         self.present[row] = 0.0 if absent else present
         self.confidence[row] = 0.0 if absent else known / self.total
@@ -150,30 +152,35 @@ class Component:
         """Raw values, shape (parts, rows)."""
         return np.ascontiguousarray(np.array(self.raw, dtype=np.float64).reshape(-1, len(self.parts)).T)
 
-    def put_columns(self, raw: FloatArray, seen: Sequence[FloatArray | None]) -> None:
+    def put_columns(self, raw: FloatArray, seen: Mapping[str, FloatArray]) -> None:
         """Take over raw values of all rows, shape (parts, rows), as `put` does for one."""
         raw[~np.isfinite(raw)] = np.nan
-        for values, part, count in zip(raw, self.parts, seen, strict=True):
-            if part.half and count is not None:
-                values[~(mature_all(count, part.needed) >= 0.5)] = np.nan
+        for values, part in zip(raw, self.parts, strict=True):
+            if part.half and part.seen:
+                values[~(mature_all(seen[part.seen], part.needed) >= 0.5)] = np.nan
         self.raw = raw.T.tolist()
 
-    def count_all(self, fresh: FloatArray, seen: Sequence[FloatArray | None]) -> tuple[FloatArray, FloatArray]:
-        """Map and blend all rows; `fresh` has shape (moves, rows). Returns pulls and (0/1) stale, shape (rows,)."""
+    def count_all(self, fresh: FloatArray | None, seen: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Map and blend all rows; `fresh` has shape (moves, rows), None if everything is fresh.
+
+        Returns pulls and the weight of stale parts, shape (rows,).
+        """
         raw = self.raw_columns()
         rows = raw.shape[1]
         terms = np.zeros_like(raw)
-        total, present, known, stale = (np.zeros(rows) for _ in range(4))
+        total, present, known, stale = np.zeros((4, rows))
         for i, part in enumerate(self.parts):
-            there = ~np.isnan(raw[i])
-            weight = np.where(there, part.weight, 0.0)
+            if part.weight <= 0.0:
+                continue
+            there = raw[i] == raw[i]
             terms[i] = np.where(there, part.weight * self.sections[i].pct_all(raw[i]), 0.0)
             total += terms[i]
+            weight = np.where(there, part.weight, 0.0)
             present += weight
-            freshness = fresh[part.moves]
-            count = seen[i]
-            known += weight * freshness * (1.0 if count is None else mature_all(count, part.needed))
-            stale[(weight > 0.0) & (freshness < 1.0)] = 1.0
+            if fresh is not None:
+                stale += np.where(fresh[part.moves] < 1.0, weight, 0.0)
+                weight = weight * fresh[part.moves]
+            known += weight * mature_all(seen[part.seen], part.needed) if part.seen else weight
         gone = np.array(self.absent, dtype=bool)
         present[gone] = known[gone] = stale[gone] = 0.0
         confidence = known / self.total
@@ -203,26 +210,22 @@ def mature(seen: float, needed: float) -> float:
 
 def mature_all(seen: FloatArray, needed: float) -> FloatArray:
     """`mature` for all rows."""
-    if needed <= 0.0:
-        return np.where(seen >= needed, 1.0, 0.0)
-    return np.where(seen >= needed, 1.0, np.where(seen > 0.0, seen / needed, 0.0))
+    share = seen / needed if needed > 0.0 else seen
+    return np.where(seen >= needed, 1.0, np.where(seen > 0.0, share, 0.0))
 
 
-def seen_columns(parts: tuple[Part, ...], states: Sequence[ContractState]) -> list[FloatArray | None]:
-    """What each part has seen, shape (rows,); None for parts that know no maturity."""
-    kept: dict[str, FloatArray] = {}
-    for part in parts:
-        if part.seen and part.seen not in kept:
-            count = attrgetter(part.seen)
-            kept[part.seen] = np.array([count(state) for state in states], dtype=np.float64)
-    return [kept.get(part.seen) for part in parts]
+def seen_columns(components: Iterable[Component], states: Sequence[ContractState]) -> dict[str, FloatArray]:
+    """What the parts have seen by the name of the count, shape (rows,); the two counts of bars are always there."""
+    names = ["hours_seen", "days_seen", *(part.seen for component in components for part in component.parts)]
+    counts = {name: attrgetter(name) for name in dict.fromkeys(names) if name}
+    return {name: np.array([count(s) for s in states], dtype=np.float64) for name, count in counts.items()}
 
 
 class Mark:
     """One contract's composite and what the world was told of it.
 
     `pulls` per component; `value` the composite as computed and limited by the stale rule (nan = none), `blended` the
-    same before the stale rule and the least confidence; `confidence` C rounded to 1e-6; `lid` the last fresh
+    same before the stale rule and the least confidence; `confidence` C; `lid` the last fresh
     composite while `stale`; `told` the last published score rounded to 1e-6 (nan = none).
     `pace`: 0 all is fresh and present, 1 something is stale, 2 look at everything at each message.
     """
@@ -247,9 +250,9 @@ def settle(mark: Mark, contract: ContractState, confidence: float, stale: bool, 
     While any input is stale the composite is the lower of what is computed and the last fresh one; if there was no
     fresh one, the first computed takes its place.
     """
-    mark.confidence = round(confidence, 6)
+    mark.confidence = confidence
     mark.blended = NEUTRAL + ordered_sum(mark.pulls)
-    known = mark.confidence >= least and confidence > 0.0
+    known = confidence > 0.0 and confidence >= least - HALF_DIGIT
     if stale and not mark.stale:
         mark.lid = mark.value
     mark.stale = stale

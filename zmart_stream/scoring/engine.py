@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import nan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zmart_stream.domain.commands import PluginDisabled
 from zmart_stream.domain.message import Message
@@ -15,9 +17,11 @@ from zmart_stream.domain.settings import ScoringSettings
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import explain, kept
-from zmart_stream.scoring.base import Scorer
+from zmart_stream.scoring.base import FloatArray, Scorer
 from zmart_stream.scoring.composite import NEUTRAL, Mark, changed, seen_columns, settle
 from zmart_stream.scoring.lineup import Lineup
+
+Flags = NDArray[np.bool_]
 
 
 class ScoringEngine:
@@ -31,6 +35,8 @@ class ScoringEngine:
         """`scorers` as `registry.build_scorers(settings)` made them, one per component in force, same order."""
         self._states: list[ContractState] = market.states
         self._marks: list[Mark] = []
+        self._loaded: dict[int, ContractState] = {}  # rows whose closed-bar parts wait for `catch_up`
+        self._due = False  # raw values of all rows wait to be mapped
         self._lineup = Lineup(settings, scorers, market, self._blend_all)
         self._use(settings)
         self._grow()
@@ -52,7 +58,7 @@ class ScoringEngine:
 
     # -- one contract ------------------------------------------------------------------------------------------------
 
-    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901, PLR0912
+    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901
         """Recompute what `moves` changed: the path of every message, in one piece because each call costs 50 ns."""
         row = state.row
         try:
@@ -74,14 +80,15 @@ class ScoringEngine:
             component.touch_failures = 0
             raw = component.raw[row]
             terms = component.terms[row]
-            for value, (i, weight, pct) in zip(values, slots, strict=False):
+            for value, (i, weight, section) in zip(values, slots, strict=False):
                 before = raw[i]
                 if value == before:
                     continue
                 if value - value == 0.0 and before == before:
                     raw[i] = value
-                    terms[i] = weight * pct(value)
                     still = False
+                    low, width, base, rise = section.pieces[bisect_left(section.ascending, value)]  # section.pct
+                    terms[i] = weight * (base + rise * ((value - low) / width))
                 elif value - value == 0.0 or before == before:  # a part appears or vanishes
                     return self._touch_whole(state, moves, ts)
             present = component.present[row]
@@ -121,10 +128,23 @@ class ScoringEngine:
         return self._announce(state, mark, ts)
 
     def row_loaded(self, state: ContractState, ts: int) -> ScoreChanged | None:
-        """History of one contract was loaded or repaired: all its parts are new."""
+        """History of one contract was loaded or repaired: its parts are new, those of closed bars with `catch_up`."""
         self._grow()
+        self._loaded[state.row] = state
         self._lineup.take_row(state, ts)
         return self._recount(state, ts)
+
+    def catch_up(self, ts: int) -> list[ScoreChanged]:
+        """The closed-bar parts of all contracts loaded since the last time: at once, as windows cost per call."""
+        states = list(self._loaded.values())
+        self._catch_up(ts)
+        told = [self._recount(state, ts) for state in states]
+        return [message for message in told if message is not None]
+
+    def _catch_up(self, ts: int) -> None:
+        if self._loaded:
+            self._lineup.take_closed(list(self._loaded.values()), ts)
+            self._loaded.clear()
 
     def _recount(self, state: ContractState, ts: int) -> ScoreChanged | None:
         self._blend(state)
@@ -161,33 +181,36 @@ class ScoringEngine:
             symbol=state.symbol,
             score=_known(mark.told),
             previous=_known(previous),
-            confidence=mark.confidence,
+            confidence=round(mark.confidence, 6),
             components=self.components(state.row),
         )
 
     # -- all rows ----------------------------------------------------------------------------------------------------
 
     def bars_closed(self, ts: int) -> None:
-        """Raw values of all rows at the bar just closed, mapped with the cross-sections there are."""
+        """Raw values of all rows at the bar just closed; `freeze` or `publish`, which must follow, maps them."""
         self._grow()
+        self._loaded.clear()
         self._lineup.take_close(ts)
-        self._blend_all()
+        self._due = True
 
     def touch_rows(self, ts: int) -> None:
-        """Raw values of all rows at the provisional price: a quarter hour's close, where the 24 h windows went on."""
+        """Raw values of all rows at the provisional price (a quarter hour's close); mapped as after `bars_closed`."""
         self._grow()
         self._lineup.take_rows(ts)
-        self._blend_all()
+        self._due = True
 
-    def freeze(self, _ts: int) -> None:
+    def freeze(self, ts: int) -> None:
         """Freeze every part's cross-section over the universe and map all rows anew."""
         self._grow()
+        self._catch_up(ts)
         self._lineup.freeze(lambda _frozen, _now: True)
         self._blend_all()
 
-    def freeze_doubled(self, _ts: int) -> bool:
+    def freeze_doubled(self, ts: int) -> bool:
         """Freeze only the parts of which `counts_doubled` speaks; True if there were any."""
         self._grow()
+        self._catch_up(ts)
         frozen = self._lineup.freeze(_doubled)
         if frozen:
             self._blend_all()
@@ -201,25 +224,47 @@ class ScoringEngine:
     def publish(self, ts: int) -> list[ScoreChanged]:
         """One message per contract whose composite moved by the publish step, appeared or vanished."""
         self._grow()
+        if self._due:
+            self._blend_all()
         told = [self._announce(state, mark, ts) for state, mark in zip(self._states, self._marks, strict=True)]
         return [message for message in told if message is not None]
 
     def _blend_all(self) -> None:
         """`_blend` for every row at once."""
-        states, parts = self._states, self._lineup.components
         self._grow()
-        fresh = np.ascontiguousarray(np.array([s.fresh for s in states], dtype=np.float64).reshape(-1, len(Moves)).T)
-        confidence, stale = np.zeros(len(states)), np.zeros(len(states))
+        self._due = False
+        states, parts = self._states, self._lineup.components
+        fresh = np.array([s.fresh for s in states], dtype=np.float64).reshape(-1, len(Moves)).T
+        aged = None if bool((fresh >= 1.0).all()) else np.ascontiguousarray(fresh)
+        seen = seen_columns(parts, states)
+        confidence, stale, total = np.zeros((3, len(states)))
         pulls = np.zeros((len(states), len(parts)))
         for k, component in enumerate(parts):
-            pulls[:, k], aged = component.count_all(fresh, seen_columns(component.parts, states))
-            stale = np.maximum(stale, aged)
+            pulls[:, k], weight = component.count_all(aged, seen)
+            stale += weight
+            total += pulls[:, k]
             confidence += component.share * np.array(component.confidence)
-        columns = zip(states, self._marks, pulls.tolist(), confidence.tolist(), (stale > 0.0).tolist(), strict=True)
-        for state, mark, pull, known, aged_row in columns:
+        self._settle_all(pulls, NEUTRAL + total, confidence, stale > 0.0, seen)
+
+    def _settle_all(
+        self, pulls: FloatArray, blended: FloatArray, confidence: FloatArray, stale: Flags, seen: dict[str, FloatArray]
+    ) -> None:
+        """`settle` and `_set_pace` for every row; only where staleness or absence is about, one by one."""
+        hours, days = self._lineup.grown_up
+        slow = ~(seen["hours_seen"] >= hours) | ~(seen["days_seen"] >= days) | ~(confidence >= self._least)
+        slow |= stale | (confidence <= 0.0)
+        for component in self._lineup.components:
+            slow |= np.array(component.absent, dtype=bool)
+        columns = (pulls.tolist(), blended.tolist(), confidence.tolist(), stale.tolist(), slow.tolist())
+        for state, mark, pull, value, known, aged, whole in zip(self._states, self._marks, *columns, strict=True):
             mark.pulls = pull
-            settle(mark, state, known, aged_row, self._least)
-            self._set_pace(mark, state)
+            if whole or mark.stale or state.price_is_mid:
+                settle(mark, state, known, aged, self._least)
+                self._set_pace(mark, state)
+            else:
+                mark.blended = mark.value = value
+                mark.confidence = known
+                mark.pace = 0
 
     def _grow(self) -> None:
         """Rows appear with their listing and stay."""
@@ -256,7 +301,7 @@ class ScoringEngine:
 
     def confidence(self, row: int) -> float:
         """C, 0..1, rounded to 1e-6."""
-        return self._marks[row].confidence if row < len(self._marks) else 0.0
+        return round(self._marks[row].confidence, 6) if row < len(self._marks) else 0.0
 
     def components(self, row: int) -> tuple[ComponentScore, ...]:
         """Score and confidence of every enabled component, rounded to 1e-6."""
@@ -303,7 +348,7 @@ class ScoringEngine:
     def snapshot(self) -> dict[str, Any]:
         """Everything that messages have shaped, msgpack-able; with the market's own it restores bit for bit."""
         self._grow()
-        return kept.snapshot(self._lineup, self._marks)
+        return {**kept.snapshot(self._lineup, self._marks), "loaded": list(self._loaded)}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go on where `snapshot` was taken, the market cache being restored already. Raises SnapshotError."""
@@ -311,6 +356,7 @@ class ScoringEngine:
         kept.restore_lineup(snapshot, self._lineup)
         self._blend_all()
         kept.restore_marks(snapshot, self._marks)
+        self._loaded = {row: self._states[row] for row in snapshot["loaded"]}
         for state, mark in zip(self._states, self._marks, strict=True):
             mark.counted = state.fresh.copy() if mark.stale else []
             self._set_pace(mark, state)

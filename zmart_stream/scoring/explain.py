@@ -26,7 +26,7 @@ def explain_row(components: Sequence[Component], mark: Mark, contract: ContractS
         "symbol": contract.symbol,
         "score": _known(round(mark.value, 6)),
         "computed": round(mark.blended, 6) if mark.confidence > 0.0 else None,
-        "confidence": mark.confidence,
+        "confidence": round(mark.confidence, 6),
         "stale": mark.stale,
         "last_fresh": _known(round(mark.lid, 6)) if mark.stale else None,
         "neutral": NEUTRAL,

@@ -20,7 +20,7 @@ from zmart_stream.scoring.isolation import Touch, checked_close, checked_touch
 from zmart_stream.scoring.normalise import CrossSection
 from zmart_stream.scoring.registry import components
 
-Slots = tuple[tuple[int, float, Callable[[float], float]], ...]
+Slots = tuple[tuple[int, float, CrossSection], ...]
 Plan = tuple[tuple[int, Component, Touch, Slots], ...]
 
 WITHIN = tuple(moves for moves in Moves if moves not in AT_CLOSE)
@@ -31,8 +31,9 @@ STEADY = ("", "hours_seen", "days_seen")
 class Lineup:
     """Raw values of all enabled components, taken from their scorers behind the plug-in boundary.
 
-    `plans[moves]`: (component index, component, touch, ((part index, weight, map), ...)) of every component that moves
-    with `moves`; `whole[moves]`: its parts' maturity moves with it too. `failures` counts by component name.
+    `plans[moves]`: (component index, component, touch, ((part index, weight, cross-section), ...)) of every component
+    that moves with `moves`; `whole[moves]`: such a message takes the long way, because maturity moves with it too or
+    a cross-section has too few values for a percentile. `failures` counts by component name.
     """
 
     def __init__(
@@ -92,17 +93,25 @@ class Lineup:
         component.absent[state.row] = component.lost
 
     def take_row(self, state: ContractState, ts: int) -> None:
-        """All parts of one contract: those of closed bars from `close`, the others at the provisional price."""
-        bars = self._market.view(np.array([state.row]))
+        """The parts of one contract that move within a bar, at the provisional price."""
+        for component in tuple(self.components):
+            self.take_component(component, state, ts)
+
+    def take_closed(self, states: Sequence[ContractState], ts: int) -> None:
+        """The parts of some contracts that only closed bars move."""
+        bars = self._market.view(np.array([state.row for state in states], dtype=np.intp))
         for component in tuple(self.components):
             raw = self._closed(component, bars, ts)
-            if raw is None:
-                component.absent[state.row] = True
-                continue
-            for i, part in enumerate(component.parts):
-                if part.moves in AT_CLOSE or part.weight <= 0.0:
-                    component.put(i, state, float(raw[i, 0]))
-            self.take_component(component, state, ts)
+            columns = [None] * len(states) if raw is None else raw.T.tolist()
+            for state, values in zip(states, columns, strict=True):
+                if values is None:
+                    component.absent[state.row] = True
+                    continue
+                for i, part in enumerate(component.parts):
+                    if part.moves in AT_CLOSE or part.weight <= 0.0:
+                        component.put(i, state, values[i])
+                if component.absent[state.row]:
+                    self.take_component(component, state, ts)
 
     def take_close(self, ts: int) -> None:
         """All parts of all rows at the bar just closed."""
@@ -122,7 +131,7 @@ class Lineup:
         component.lost = raw is None
         component.absent = [component.lost] * len(self._states)
         if raw is not None:
-            component.put_columns(raw, seen_columns(component.parts, self._states))
+            component.put_columns(raw, seen_columns((component,), self._states))
 
     def _closed(self, component: Component, bars: BarView, ts: int) -> FloatArray | None:
         """The component's raw values at a close, None if the scorer failed."""
@@ -224,7 +233,7 @@ class Lineup:
         self.components = enabled
         weights = ordered_sum([component.weight for component in enabled])
         for component in enabled:
-            component.share = component.weight / weights
+            component.share = component.weight / weights if weights > 0.0 else 0.0
         halves = [part for component in enabled for part in component.parts if part.half]
         hours = [part.needed / 2 for part in halves if part.seen == "hours_seen"]
         days = [part.needed / 2 for part in halves if part.seen == "days_seen"]
@@ -241,7 +250,11 @@ class Lineup:
         """Precompile the plans; anew whenever cross-sections or components changed."""
         self.plans = [tuple(self._planned(moves)) for moves in Moves]
         self.whole = tuple(
-            any(c.parts[i].seen not in STEADY for c in self.components for i in moving(c.parts, moves))
+            any(
+                c.parts[i].seen not in STEADY or c.sections[i].few
+                for c in self.components
+                for i in moving(c.parts, moves)
+            )
             for moves in Moves
         )
 
@@ -249,7 +262,7 @@ class Lineup:
         for k, component in enumerate(self.components):
             indexes = moving(component.parts, moves)
             if indexes and moves not in AT_CLOSE:
-                slots = tuple((i, component.weights[i], component.sections[i].pct) for i in indexes)
+                slots = tuple((i, component.weights[i], component.sections[i]) for i in indexes)
                 yield k, component, _touch_of(component.scorer, moves), slots
 
 

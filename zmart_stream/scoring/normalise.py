@@ -11,7 +11,6 @@ from math import erf, sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from zmart_stream.scoring.base import FloatArray, Part
@@ -23,63 +22,49 @@ ROOT2 = sqrt(2.0)
 
 
 class CrossSection:
-    """The frozen values of one part over the universe.
+    """The frozen values of one part over the universe; `count` of them, ties counted.
 
-    `values` are distinct and ascending, `mids` their mid-ranks in percent, `count` how many values there were,
-    ties counted. The scalar and the vectorised map do the same operations in the same order: equal bit for bit.
+    The scalar and the vectorised map do the same operations in the same order: equal bit for bit. Both look up the
+    piece of the line that x lies on, `(low, width, base, rise)`; beyond the ends the piece is flat. With `few` values
+    the reference curve takes its place.
     """
 
-    __slots__ = ("_mids", "_values", "count", "mids", "part", "values")
+    __slots__ = ("_mids", "_pieces", "_values", "ascending", "count", "few", "part", "pieces")
 
     def __init__(self, part: Part, values: FloatArray, mids: FloatArray, count: int) -> None:
-        """Use `freeze` for raw values; this takes what is ready (a snapshot)."""
+        """`values` distinct and ascending with their `mids`; `freeze` makes them from raw values."""
         self.part = part
         self.count = count
+        self.few = count < LEAST
         self._values = values
         self._mids = mids
-        self.values: list[float] = values.tolist()
-        self.mids: list[float] = mids.tolist()
+        self._pieces = _pieces(values, mids)
+        self.ascending: list[float] = values.tolist()
+        self.pieces: list[list[float]] = self._pieces.T.tolist()
 
     @classmethod
     def freeze(cls, part: Part, raw: FloatArray) -> CrossSection:
         """Freeze the finite ones of `raw`, shape (contracts of the universe,)."""
-        found = raw[np.isfinite(raw)]
-        values, equal = np.unique(found, return_counts=True)
-        below = np.cumsum(equal) - equal
-        mids = 100.0 * (below + 0.5 * equal) / max(len(found), 1)
-        return cls(part, values, mids, len(found))
+        found = np.sort(raw[np.isfinite(raw)])
+        first = np.flatnonzero(np.concatenate(([True], found[1:] != found[:-1]))[: len(found)])
+        equal = np.diff(np.append(first, len(found)))
+        mids = 100.0 * (first + 0.5 * equal) / max(len(found), 1)
+        return cls(part, found[first], mids, len(found))
 
     def pct(self, x: float) -> float:
         """Percentile of a finite raw value, 0..100."""
-        if self.count < LEAST:
+        if self.few:
             return self._reference(x)
-        values = self.values
-        i = bisect_left(values, x)
-        mids = self.mids
-        if i == 0:
-            return mids[0]
-        if i == len(values):
-            return mids[-1]
-        low = values[i - 1]
-        base = mids[i - 1]
-        return base + (mids[i] - base) * ((x - low) / (values[i] - low))
+        low, width, base, rise = self.pieces[bisect_left(self.ascending, x)]
+        return base + rise * ((x - low) / width)
 
     def pct_all(self, raw: FloatArray) -> FloatArray:
-        """Percentiles of many raw values of any shape; nan stays nan."""
-        if self.count < LEAST:
-            known: FloatArray = np.array([self._reference(x) for x in raw.ravel().tolist()], dtype=np.float64)
-            return known.reshape(raw.shape)
-        values, mids = self._values, self._mids
-        if len(values) == 1:
-            return np.where(np.isnan(raw), np.nan, mids[0])
-        last = len(values) - 1
-        found: NDArray[np.intp] = np.searchsorted(values, raw)
-        i = np.clip(found, 1, last)
-        low, base = values[i - 1], mids[i - 1]
-        held = np.clip(raw, values[0], values[-1])  # far outside the quotient would overflow
-        inside = base + (mids[i] - base) * ((held - low) / (values[i] - low))
-        ended = np.where(found == 0, mids[0], np.where(found > last, mids[last], inside))
-        return np.where(np.isnan(raw), np.nan, ended)
+        """Percentiles of many raw values, shape (n,); nan stays nan."""
+        if self.few:
+            return np.array([self._reference(x) for x in raw.tolist()], dtype=np.float64)
+        low, width, base, rise = self._pieces[:, np.searchsorted(self._values, raw)]
+        result: FloatArray = base + rise * ((raw - low) / width)
+        return result
 
     def _reference(self, x: float) -> float:
         part = self.part
@@ -90,16 +75,11 @@ class CrossSection:
 
         On the reference curve it is found to 1e-12 of its scale, whatever the part's transform.
         """
-        if self.count < LEAST:
+        if self.few:
             return self._reference_inverse(pct)
-        mids = self.mids
-        if not mids[0] <= pct <= mids[-1]:
+        if not self._mids[0] <= pct <= self._mids[-1]:
             return None
-        i = bisect_left(mids, pct)
-        if mids[i] == pct:
-            return self.values[i]
-        share = (pct - mids[i - 1]) / (mids[i] - mids[i - 1])
-        return self.values[i - 1] + (self.values[i] - self.values[i - 1]) * share
+        return float(np.interp(pct, self._mids, self._values))
 
     def _reference_inverse(self, pct: float) -> float | None:
         if not 0.0 < pct < 100.0:
@@ -116,6 +96,15 @@ class CrossSection:
         """The section that `snapshot` described."""
         values = np.frombuffer(kept["values"], dtype=np.float64).copy()
         return cls(part, values, np.frombuffer(kept["mids"], dtype=np.float64).copy(), int(kept["count"]))
+
+
+def _pieces(values: FloatArray, mids: FloatArray) -> FloatArray:
+    """(low, width, base, rise) of the line left of values[0], between neighbours, right of values[-1]; (4, n + 1)."""
+    if not len(values):
+        return np.zeros((4, 1))
+    flat_low, flat_high = [[values[0]], [1.0], [mids[0]], [0.0]], [[values[-1]], [1.0], [mids[-1]], [0.0]]
+    between = np.stack((values[:-1], np.diff(values), mids[:-1], np.diff(mids)))
+    return np.concatenate((flat_low, between, flat_high), axis=1)
 
 
 def _solve(part: Part, wanted: float) -> float | None:

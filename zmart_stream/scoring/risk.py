@@ -8,7 +8,6 @@ import numpy as np
 
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
-from zmart_stream.market.indicators import join_drawdown, provisional_ew_variance
 from zmart_stream.scoring.base import FloatArray, Part, PartScorer
 
 HOURS_A_YEAR = 8760.0
@@ -33,7 +32,9 @@ class RiskScorer(PartScorer):
 
 def volatility(c: ContractState) -> float:
     """−annualised EW volatility of 1 h returns, half-life 72 h."""
-    return -ROOT_YEAR * sqrt(provisional_ew_variance(c.ew_mean, c.ew_var, c.ew_gain, c.price / c.prev_close - 1.0))
+    gain = c.ew_gain  # indicators.provisional_ew_variance, written out: this runs at every trade
+    d = c.price / c.prev_close - 1.0 - c.ew_mean
+    return -ROOT_YEAR * sqrt((1.0 - gain) * (c.ew_var + gain * d * d))
 
 
 def largest(c: ContractState) -> float:
@@ -45,10 +46,15 @@ def largest(c: ContractState) -> float:
 
 def drawdown(c: ContractState) -> float:
     """−max drawdown in 168 h, a fraction; an hour without a trade is flat at the carried price."""
-    price = c.price
-    high = c.h_high
-    forming = (price, price, 0.0) if high != high else (high, c.h_low, 1.0 - price / high)
-    return -join_drawdown((c.dd_high, c.dd_low, c.dd_167), forming)[2]
+    price, high, low, past = c.price, c.h_high, c.h_low, c.dd_high
+    worst = 1.0 - price / high  # indicators.join_drawdown of 167 bars and the forming one, written out
+    if high != high:
+        worst, low = price - price, price
+    if past > 0.0:
+        across = 1.0 - low / past
+        worst = across if across > worst else worst
+        worst = c.dd_167 if c.dd_167 > worst else worst
+    return -worst
 
 
 def close_liquidity(bars: BarView) -> FloatArray:

@@ -9,9 +9,12 @@ import numpy as np
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.market.indicators import (
+    BOLLINGER,
+    FAST_GAIN,
+    SLOW,
+    SLOW_GAIN,
+    WILDER,
     provisional_atr,
-    provisional_bollinger,
-    provisional_ew_variance,
     provisional_macd,
     provisional_rsi,
 )
@@ -19,6 +22,7 @@ from zmart_stream.scoring.base import FloatArray, Part, PartScorer, percent
 
 EPSILON_USDT = 1.0
 ROOT_24 = sqrt(24.0)
+KEEP = WILDER - 1
 
 
 class TechnicalScorer(PartScorer):
@@ -45,13 +49,46 @@ class TechnicalScorer(PartScorer):
         }
 
 
+# From the 27th day bar on, the provisional steps of `indicators` are written out here: these run at every trade, and
+# the calls would cost as much again. The tests hold both equal.
+
+
 def rsi(c: ContractState) -> float:
     """RSI(14) on day bars, 0..100."""
-    return provisional_rsi(c.rsi_gain, c.rsi_loss, c.rsi_prev, c.days_seen, c.price)
+    price = c.price
+    if not c.days_seen > SLOW:
+        return provisional_rsi(c.rsi_gain, c.rsi_loss, c.rsi_prev, c.days_seen, price)
+    change = price - c.rsi_prev
+    gain, loss = c.rsi_gain * KEEP, c.rsi_loss * KEEP
+    if change > 0.0:
+        gain += change
+    else:
+        loss -= change
+    total = gain + loss
+    return 100.0 * gain / total if total > 0.0 else nan
 
 
 def macd(c: ContractState) -> float:
     """MACD line(12, 26) in units of ATR(14), day bars."""
+    price = c.price
+    if not c.days_seen > SLOW:
+        return _young_macd(c)
+    high, low, hour_high = c.d_high, c.d_low, c.h_high
+    if hour_high == hour_high:
+        if not high >= hour_high:
+            high = hour_high
+        if not low <= c.h_low:
+            low = c.h_low
+    elif high != high:
+        high = low = price
+    previous = c.rsi_prev
+    spread = (previous if previous > high else high) - (previous if previous < low else low)  # the true range
+    atr = (c.atr * KEEP + spread) / WILDER
+    fast, slow = c.ema12, c.ema26
+    return (fast + FAST_GAIN * (price - fast) - (slow + SLOW_GAIN * (price - slow))) / atr if atr > 0.0 else nan
+
+
+def _young_macd(c: ContractState) -> float:
     high, low, price, _ = c.today()
     atr = provisional_atr(c.atr, c.rsi_prev, c.days_seen, high, low)
     return provisional_macd(c.ema12, c.ema26, c.days_seen, price) / atr if atr > 0.0 else nan
@@ -64,11 +101,12 @@ def close_macd(bars: BarView) -> FloatArray:
 
 def bollinger(c: ContractState) -> float:
     """2·%B − 1 of (20, 2) on day bars, clipped to ±1: distance from the mean in bands."""
-    price = c.price
-    mean, deviation = provisional_bollinger(c.boll_mean19, c.boll_m2_19, price)
-    if not deviation > 0.0:
+    d = c.price - c.boll_mean19
+    mean = c.boll_mean19 + d / BOLLINGER
+    deviation = sqrt((c.boll_m2_19 + d * d * (BOLLINGER - 1) / BOLLINGER) / BOLLINGER)
+    if not deviation >= 1e-13 * mean or deviation == 0.0:  # less is rounding
         return nan
-    x = (price - mean) / (2.0 * deviation)
+    x = (c.price - mean) / (2.0 * deviation)
     return -1.0 if x < -1.0 else 1.0 if x > 1.0 else x
 
 
@@ -81,8 +119,9 @@ def close_bollinger(bars: BarView) -> FloatArray:
 
 def volume(c: ContractState) -> float:
     """tanh(2·ln(24 h turnover / mean daily turnover of 20 d)) × tanh(24 h return / daily EW volatility)."""
-    price = c.price
-    variance = provisional_ew_variance(c.ew_mean, c.ew_var, c.ew_gain, price / c.prev_close - 1.0)
+    price, gain = c.price, c.ew_gain
+    d = price / c.prev_close - 1.0 - c.ew_mean
+    variance = (1.0 - gain) * (c.ew_var + gain * d * d)
     if not variance > 0.0:
         return nan
     turnover = c.turnover_23 + c.h_turnover + (1.0 - c.elapsed) * c.turnover_24th
