@@ -124,13 +124,6 @@ class HealthReply(Reply):
     reasons: list[str]
 
 
-class ComponentRow(BaseModel):
-    """One component of a row of the rankings."""
-
-    score: float | None
-    confidence: float
-
-
 class RankingRow(BaseModel):
     """One contract of the rankings; `rank` is null where it is not eligible."""
 
@@ -147,7 +140,7 @@ class RankingRow(BaseModel):
     eligible: bool
     failed_gates: list[Any]
     in_book: bool
-    components: dict[str, ComponentRow]
+    components: dict[str, float | None]
 
 
 class RankingsReply(Reply):
@@ -196,7 +189,7 @@ class ExplainReply(Reply):
     symbol: str
     components: list[dict[str, Any]]
     gates: list[dict[str, Any]]
-    smallest_change: dict[str, Any] | None
+    change: dict[str, Any]
 
 
 class SymbolsReply(Reply):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from zmart_stream.app.settings import Settings
+from zmart_stream.app.settings import Settings, is_loopback
 from zmart_stream.domain.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
@@ -80,9 +80,9 @@ def load(sources: Sources) -> Loaded:
         Layer("recorded override", _expand(sources.overrides)),
         _text_layer("--set", _assignments(sources.sets, problems), problems),
     ]
-    early = [Layer("run --sandbox", {"api": {"open_loopback": True}})] if sources.sandbox else []
     profile = merged([*base, *late]).get("profile", "balanced")
-    layers = (*early, *base, _profile_layer(profile, file, problems), *late)
+    told = [*base, _profile_layer(profile, file, problems)]
+    layers = (*told, *(_sandbox_layer([*told, *late]) if sources.sandbox else ()), *late)
     settings = _validate(layers, problems)
     return Loaded(settings, layers, file)
 
@@ -152,6 +152,18 @@ def _expand(flat: Mapping[str, Any]) -> Tree:
             node = node.setdefault(name, {})
         node[last] = value
     return tree
+
+
+def _sandbox_layer(others: Sequence[Layer]) -> list[Layer]:
+    """On the sandbox callers of this machine may write without a token, unless others than they could ask too.
+
+    It stands above the file, since the shipped one spells out every default.
+    """
+    api = merged(others).get("api")
+    table = api if isinstance(api, dict) else {}
+    if table.get("behind_proxy") or not is_loopback(str(table.get("host", "127.0.0.1"))):
+        return []
+    return [Layer("run --sandbox", {"api": {"open_loopback": True}})]
 
 
 def _file_layer(path: Path, problems: list[str]) -> Layer:

@@ -303,6 +303,11 @@ class StorageTable(Table):
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host to listen on can be reached from this machine only."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
 class ApiTable(Table):
     """The HTTP API."""
 
@@ -329,7 +334,7 @@ class ApiTable(Table):
 
     @model_validator(mode="after")
     def _bind_is_safe(self) -> ApiTable:
-        loopback = self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        loopback = is_loopback(self.host)
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("tls_cert and tls_key belong together")
         if not loopback and not self.behind_proxy and not self.tls_cert:

@@ -39,14 +39,14 @@ def rankings(reply: Reply) -> None:
     components = list(dict.fromkeys(name for row in reply["rankings"] for name in row["components"]))
     columns = [
         Column("rank", right=True), Column("symbol"), Column("score", right=True), Column("conf.", right=True),
-        *[Column(name, right=True) for name in components],
+        *[Column(name.lower(), right=True) for name in components],
         Column("turnover 24h", right=True), Column("spread bps", right=True), Column("sector"), Column("book"),
         Column("kept out by"),
     ]  # fmt: skip
     rows = [
         [
             word(row["rank"]), row["symbol"], number(row["score"]), number(row["confidence"]),
-            *[number(row["components"].get(name, {}).get("score"), 1) for name in components],
+            *[number(row["components"].get(name), 1) for name in components],
             number(row["turnover_24h"], 0), number(row["spread_bps"]), word(row["sector"]),
             "held" if row["in_book"] else "", ", ".join(map(_gate_name, row["failed_gates"])),
         ]
@@ -92,7 +92,7 @@ def explain(reply: Reply) -> None:
         [Column("gate"), Column("value", right=True), Column("limit", right=True), Column("")],
         [[str(gate["name"]), _value(gate["value"]), _value(gate["limit"]), _verdict(gate)] for gate in reply["gates"]],
     )
-    typer.echo(_change(reply.get("smallest_change")))
+    typer.echo(_change(reply.get("change")))
 
 
 def reloaded(reply: Reply) -> None:
@@ -136,16 +136,17 @@ def _contributions(reply: Reply) -> list[float]:
 
 
 def _change(change: Reply | None) -> str:
-    if not change:
-        return "smallest change: none"
-    text = change.get("text")
-    if text:
-        return f"smallest change: {text}"
-    where = "/".join(str(change[key]) for key in ("component", "part") if change.get(key))
-    unit = f" {change['unit']}" if change.get("unit") else ""
+    """The way across the book's border: the rule, the score it wants, and the part that is nearest to bring it."""
+    if not change or change.get("target") is None:
+        why = f" ({change['text']})" if change and change.get("text") else ""
+        return f"smallest change: none{why}"
+    way = f"{change['moves']} at a score of {number(change['target'])}: {change['text']}"
+    part = change.get("part")
+    if not isinstance(part, dict):
+        return f"{way}\nsmallest change: none, no single part can bring that"
     return (
-        f"smallest change: {where} by {number(change.get('points'))} points, "
-        f"from {figure(change.get('value'))} to {figure(change.get('value_needed'))}{unit}"
+        f"{way}\nsmallest change: {part['component']}/{part['part']} by {part['points']:+.2f} points, "
+        f"from {figure(part['value'])} to {figure(part['value_needed'])} {part['unit']}"
     )
 
 
@@ -154,17 +155,17 @@ def _feed(feed: Reply) -> str:
     up = sum(1 for connection in connections if str(connection.get("state", "")) in ("up", "open", "live"))
     text = f"{up}/{len(connections)} connections up" if connections else "no connection"
     if feed.get("topics") is not None:
-        text += f", {feed['topics']} topics"
-    if feed.get("messages_per_s") is not None:
-        text += f", {number(feed['messages_per_s'], 0)} messages/s"
-    if feed.get("rest_budget_remaining") is not None:
-        text += f", REST budget left {number(feed['rest_budget_remaining'], 0)}"
+        text += f", {feed['topics']['covered']}/{feed['topics']['wanted']} topics"
+    if rest := feed.get("rest"):
+        text += f", REST {rest['state']}, {number(rest['remaining'], 0)} of {rest['limit']} weight left"
     return text
 
 
 def _book(book: Reply) -> str:
     hold = f", holds: {word(book.get('hold_reason'))}" if book.get("hold") else ""
-    return f"{book['size']} of {book['max']}{hold}, last change {word(book.get('last_change'))}"
+    change = book.get("last_change")
+    last = f"{change['at']} {change['kind']} ({change['reason']})" if change else "–"
+    return f"{book['size']} of {book['max']}{hold}, last change {last}"
 
 
 def _facts(facts: Reply) -> str:
