@@ -29,7 +29,7 @@ apsw = pytest.importorskip("apsw")
 NAMES = [f"A{index}USDTM" for index in range(14)]
 SECTOR = 512
 Statement = tuple[str, list[Any]]
-FULL_CUTS, OFF_CUTS = 300, 40
+FULL_CUTS, OFF_CUTS = 200, 40
 
 
 class Platter:

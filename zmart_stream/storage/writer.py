@@ -84,7 +84,7 @@ class StorageWriter:
         if self._closing:
             raise StorageError("the writer is closed")
         self._queue.put(messages)
-        self._last_ts = max((message.ts for message in messages), default=self._last_ts)
+        self._last_ts = max(self._last_ts, max((message.ts for message in messages), default=0))
         if len(self._queue):
             self._idle.clear()
             self._put.set()
