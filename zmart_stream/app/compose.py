@@ -23,7 +23,7 @@ from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.config import Loaded, Sources
 from zmart_stream.app.core_settings import core_settings
 from zmart_stream.app.inbox import Inbox
-from zmart_stream.app.read_model import ReadModel, not_ready
+from zmart_stream.app.read_model import ReadModel
 from zmart_stream.app.recording import Recorder, head_of
 from zmart_stream.app.reload import Reload
 from zmart_stream.app.runner import Runner
@@ -44,6 +44,7 @@ from zmart_stream.feeds.kucoin.feed import KucoinFeed
 from zmart_stream.feeds.kucoin.rest import KucoinRest
 from zmart_stream.feeds.kucoin.settings import FeedSettings
 from zmart_stream.ops import logging as logs
+from zmart_stream.ops.health import not_ready
 from zmart_stream.ops.systemd import Notifier
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.registry import build_scorers
@@ -181,7 +182,7 @@ async def _assemble(loaded: Loaded, sources: Sources, venue: Venue, opened: _Ope
         commander=RunnerCommander(runner, engine, is_sandbox=venue.is_sandbox),
         now=clock.now,
         reload=reload.run,
-        not_ready=lambda: not_ready(engine, writer.degraded),
+        not_ready=lambda: _not_ready(engine, writer.degraded),
     )
     return System(
         folder=folder,
@@ -325,6 +326,11 @@ async def _serve(table: ApiTable, folder: Path, services: Services) -> Running:
 def _apply_edges(settings: Settings, venue: Venue, feed: KucoinFeed) -> None:
     set_up_logs(settings)
     feed.reconfigure(feed_settings(settings, venue))
+
+
+def _not_ready(engine: Engine, degraded: str) -> list[str]:
+    status, share = engine.status(), engine.settings.portfolio.live_share
+    return not_ready(universe=status["universe"], live=status["live"], live_share=share, database_fault=degraded)
 
 
 def _status_line(engine: Engine) -> str:

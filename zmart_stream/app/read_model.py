@@ -201,16 +201,3 @@ class ReadModel:
             "symbol_out": change.symbol_out,
             "who": change.who,
         }
-
-
-def not_ready(engine: Engine, degraded: str) -> list[str]:
-    """Why `/readyz` should say no: nothing known yet, feed not fresh, database not writable."""
-    status = engine.status()
-    reasons = []
-    if not status["universe"]:
-        reasons.append("no contracts known yet")
-    elif status["live"] < engine.settings.portfolio.live_share * status["universe"]:
-        reasons.append(f"the feed is not fresh: {status['live']} of {status['universe']} contracts are live")
-    if degraded:
-        reasons.append(f"the database cannot be written: {degraded}")
-    return reasons

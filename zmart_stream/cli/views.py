@@ -157,7 +157,7 @@ def _feed(feed: Reply) -> str:
     if feed.get("topics") is not None:
         text += f", {feed['topics']['covered']}/{feed['topics']['wanted']} topics"
     if rest := feed.get("rest"):
-        text += f", REST {rest['state']}, {number(rest['remaining'], 0)} of {rest['limit']} weight left"
+        text += f", REST {rest['state']}, {number(rest['remaining'], 0)} of {number(rest['limit'], 0)} weight left"
     return text
 
 

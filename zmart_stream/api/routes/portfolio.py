@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.calls import PREFIX, Call, Route, iso
 from zmart_stream.api.models import ChangeReply, NoteBody, PortfolioReply, ReplaceBody, SymbolBody
 from zmart_stream.domain.commands import AddHolding, CommandDone, Rebalance, RemoveHolding, ReplaceHolding
 from zmart_stream.domain.message import Message
@@ -44,14 +44,20 @@ async def rebalance(call: Call) -> dict[str, Any]:
 
 
 def _done(cascade: Sequence[Message]) -> dict[str, Any]:
-    changes = [msgspec.to_builtins(message) for message in cascade if isinstance(message, PortfolioChange)]
+    changes = [_told(message) for message in cascade if isinstance(message, PortfolioChange)]
     detail = next((message.detail for message in cascade if isinstance(message, CommandDone)), "")
-    return {"changes": [_told(change) for change in changes], "detail": detail}
+    return {"changes": changes, "detail": detail}
 
 
-def _told(change: dict[str, Any]) -> dict[str, Any]:
-    """A change without what only the machine needs: its tag, and the time in ns."""
-    return {key: value for key, value in change.items() if key not in ("type", "ts")}
+def _told(change: PortfolioChange) -> dict[str, Any]:
+    """A change as clients read it: times in ISO 8601, nothing that only the machine needs."""
+    told = msgspec.to_builtins(change)
+    told["at"] = iso(told.pop("ts"))
+    told.pop("type", None)
+    for book in (told["before"], told["after"]):
+        for holding in book["holdings"]:
+            holding["since"] = iso(holding["since"])
+    return told
 
 
 def _write(name: str, handler: Any, body: Any, summary: str) -> Route:
