@@ -41,7 +41,7 @@ _ABSENT = _names(
     # forming hour bar, its successor, today's closed hours
     "h_open h_high h_low h_close n_open n_high n_low n_close d_open d_high d_low d_close "
     # handed back at each hour close
-    "prev_close ew_mean ew_var ew_gain max_ret_167 dd_high dd_low dd_167 turnover_24th base_close_24 "
+    "prev_close ew_mean ew_var ew_gain max_ret_167 dd_high dd_low dd_167 turnover_24th base_close_24 base_close_25 "
     "hour_rsi_gain hour_rsi_loss "
     # handed back at each day close
     "rsi_gain rsi_loss rsi_prev ema12 ema26 atr boll_mean19 boll_m2_19 "
@@ -87,7 +87,7 @@ class ContractState:
     weight the next return gets: d = r - mean; var' = (1 - gain) * (var + gain * d * d); `max_ret_167`;
     (`dd_high`, `dd_low`, `dd_167`) of the newest 167 bars, the drawdown monoid of `indicators.join_drawdown`;
     `turnover_23` the newest 23 bars, `turnover_24th` the one before; `base_close_24` the close from which the return
-    over 23 closed bars + the forming one counts; `buy_23`/`sell_23` lots where the split is known;
+    over 23 closed bars + the forming one counts, `base_close_25` the one before it; `buy_23`/`sell_23` lots where the split is known;
     `hour_rsi_gain`/`hour_rsi_loss` (state of RSI(14) on hours, previous close = `prev_close`); `hours_seen`.
 
     Day windows, of closed UTC days: `rsi_gain`, `rsi_loss`, `rsi_prev` (close of the newest closed day, also ATR's
@@ -176,6 +176,7 @@ class ContractState:
     turnover_23: float
     turnover_24th: float
     base_close_24: float
+    base_close_25: float
     buy_23: float
     sell_23: float
     hour_rsi_gain: float

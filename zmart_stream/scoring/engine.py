@@ -58,7 +58,7 @@ class ScoringEngine:
 
     # -- one contract ------------------------------------------------------------------------------------------------
 
-    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901
+    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901, PLR0912
         """Recompute what `moves` changed: the path of every message, in one piece because each call costs 50 ns."""
         row = state.row
         try:

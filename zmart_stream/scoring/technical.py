@@ -118,7 +118,10 @@ def close_bollinger(bars: BarView) -> FloatArray:
 
 
 def volume(c: ContractState) -> float:
-    """tanh(2·ln(24 h turnover / mean daily turnover of 20 d)) × tanh(24 h return / daily EW volatility)."""
+    """tanh(2·ln(24 h turnover / mean daily turnover of 20 d)) × tanh(24 h return / daily EW volatility).
+
+    Turnover and return both leave the oldest hour as the forming one passes, so that nothing jumps when an hour opens.
+    """
     price, gain = c.price, c.ew_gain
     d = price / c.prev_close - 1.0 - c.ew_mean
     variance = (1.0 - gain) * (c.ew_var + gain * d * d)
@@ -126,7 +129,8 @@ def volume(c: ContractState) -> float:
         return nan
     turnover = c.turnover_23 + c.h_turnover + (1.0 - c.elapsed) * c.turnover_24th
     surge = tanh(2.0 * log((turnover + EPSILON_USDT) / (c.day_turnover_20 + EPSILON_USDT)))
-    return surge * tanh((price / c.base_close_24 - 1.0) / (ROOT_24 * sqrt(variance)))
+    base = c.base_close_25 + c.elapsed * (c.base_close_24 - c.base_close_25)
+    return surge * tanh((price / base - 1.0) / (ROOT_24 * sqrt(variance)))
 
 
 def close_volume(bars: BarView) -> FloatArray:
