@@ -88,6 +88,7 @@ def test_everything_comes_back(url: str) -> None:
             assert state.session == 2
             assert state.book == third.after
             assert state.last_change == third
+            assert state.changes == (third,)
             assert state.snapshot == snapshot
             assert state.snapshot_ts == second.ts
             assert state.blocks == (*hours, day)

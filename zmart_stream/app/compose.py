@@ -226,8 +226,14 @@ def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
             log.warning("storage.snapshot_unused", reason=str(error))
             engine = fresh()
     if stored.snapshot is not None or stored.book.holdings:
-        engine.restore_book(stored.book, [stored.last_change] if stored.last_change else [])
+        engine.restore_book(stored.book, stored.changes)
         engine.restart(stored.session)
+    hold = engine.symbols.hold
+    if stored.paused:
+        hold.begin("paused", "as before the restart")
+    else:
+        hold.end("paused")
+    hold.end("storage")  # of the last session: this one's writer says so itself
     return engine
 
 

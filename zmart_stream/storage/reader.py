@@ -17,7 +17,7 @@ from zmart_stream.domain.portfolio import Portfolio, PortfolioChange
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
-from zmart_stream.storage.integrity import stored_portfolio
+from zmart_stream.storage.integrity import last_change, stored_portfolio
 from zmart_stream.storage.rows import change_of, contract_of
 from zmart_stream.storage.snapshots import unpack, unpack_block
 
@@ -34,7 +34,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a start takes up again. `book`, `last_change`, `exits` and `swaps` win over what the snapshot says."""
+    """Everything a start takes up again. Book, history and `paused` win over what the snapshot says."""
 
     session: int  # of this start: one more than the last
     last_ts: int | None  # newest market time stored, ns
@@ -45,6 +45,7 @@ class StoredState(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...]
     book: Portfolio
     last_change: PortfolioChange | None
+    changes: tuple[PortfolioChange, ...]  # later than the snapshot, oldest first; without one the newest 1000
     swaps: tuple[int, ...]  # market times of replacements and fills after the first, ascending, newest 100
     exits: tuple[Exit, ...]
     paused: bool  # the operator's last accepted pause or resume
@@ -66,10 +67,9 @@ class StorageReader:
         session = await self._begin_session(release)
         problems: list[str] = []
         async with self._database.reading() as connection:
-            snapshot_ts, snapshot = await _snapshot(connection, problems)
+            sequence, snapshot_ts, snapshot = await _snapshot(connection, problems)
             blocks = await self._blocks(connection, problems)
             revision, settings = await _revision(connection)
-            last = (await connection.execute(select(_history).order_by(_history.c.sequence.desc()).limit(1))).first()
             return StoredState(
                 session=session,
                 last_ts=await _last_ts(connection),
@@ -79,7 +79,8 @@ class StorageReader:
                 amendments=await _amendments(connection, blocks),
                 contracts=await _contracts(connection),
                 book=await stored_portfolio(connection),
-                last_change=None if last is None else change_of(last),
+                last_change=await last_change(connection),
+                changes=await _changes(connection, sequence),
                 swaps=await _swaps(connection),
                 exits=await _exits(connection),
                 paused=await _paused(connection),
@@ -158,15 +159,20 @@ def _newest_blocks(interval_s: int, count: int) -> Select[Any]:
     return select(table).where(table.c.interval_s == interval_s).order_by(table.c.start_ns.desc()).limit(count)
 
 
-async def _snapshot(connection: AsyncConnection, problems: list[str]) -> tuple[int | None, dict[str, Any] | None]:
-    """The newest snapshot that can be read."""
+async def _snapshot(connection: AsyncConnection, problems: list[str]) -> tuple[int, int | None, dict[str, Any] | None]:
+    """The newest snapshot that can be read, with its sequence (-1: none) and time."""
     table = tables.snapshots
     for row in (await connection.execute(select(table).order_by(table.c.sequence.desc()))).all():
         try:
-            return row.ts_ns, unpack(row.payload)
+            return row.sequence, row.ts_ns, unpack(row.payload)
         except SnapshotError as error:
             problems.append(f"snapshot {row.sequence}: {error}")
-    return None, None
+    return -1, None, None
+
+
+async def _changes(connection: AsyncConnection, after: int) -> tuple[PortfolioChange, ...]:
+    later = select(_history).where(_history.c.sequence > after).order_by(_history.c.sequence.desc()).limit(1000)
+    return tuple(change_of(row) for row in reversed((await connection.execute(later)).all()))
 
 
 async def _amendments(connection: AsyncConnection, blocks: tuple[BarBlock, ...]) -> tuple[BarsAmended, ...]:
