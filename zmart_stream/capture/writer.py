@@ -69,6 +69,10 @@ class CaptureWriter:
         if self._inputs.size >= self._block_bytes:
             self.flush()
 
+    def input(self, message: Message) -> None:
+        """Record one input."""
+        self.inputs((message,))
+
     def derived(self, messages: Iterable[Message]) -> None:
         """Record what the core derived from inputs already recorded."""
         self._derived.extend(messages)

@@ -136,9 +136,9 @@ class Engine(Reads):
             self.scoring.bars_closed(due)
         elif is_decision:
             self.market.elapse(due)
+            self.market.refresh_universe(due)
             self.scoring.touch_rows(due)
         if is_decision:
-            self.market.refresh_universe(due)
             self.scoring.freeze(due)
             self._start.close()
         told += self._published(due)

@@ -72,7 +72,7 @@ class Stages:
 
     def ranked(self, standings: dict[str, Standing]) -> list[int]:
         """Rows of the eligible contracts, best first; holdings are judged at a holding's limits."""
-        return self.scoring.ranked([self.symbols.is_eligible(standing) for standing in standings.values()])
+        return self.scoring.ranked(self.symbols.eligible(standings))
 
     def _correlation(self, symbols: Sequence[str]) -> list[list[float]]:
         """EW correlation of hourly returns, nan for a contract that is not known."""

@@ -133,6 +133,12 @@ class SymbolManager:
             return self.eligibility.holding(standing)
         return self.eligibility.candidate(standing)
 
+    def eligible(self, standings: Standings) -> list[bool]:
+        """`is_eligible` of every standing, in order."""
+        held, candidate = dict.fromkeys(self._book.symbols), self.eligibility.candidate
+        holding = self.eligibility.holding
+        return [holding(s) if s.symbol in held else candidate(s) for s in standings.values()]
+
     def outlook(self, ts: int, standings: Standings, symbol: str) -> Outlook:
         """What composite would bring `symbol` into or out of the book."""
         return self._reasons.outlook(self.field(ts, standings), symbol)
