@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zmart_stream.market.covariance import correlation_with_mean, ew_correlation, ew_covariance
+from zmart_stream.market.covariance import correlation_with, ew_correlation, ew_covariance, mean_return
 
 
 def returns(seed: int, bars: int = 239, rows: int = 6) -> np.ndarray:
@@ -36,7 +36,7 @@ def test_correlation_with_the_members_mean(seed: int) -> None:
     ret[:100, 2] = np.nan
     member = np.array([True, True, True, True, False, False])
     mean = np.nanmean(ret[:, :4], axis=1)
-    found = correlation_with_mean(ret, member, 72.0)
+    found = correlation_with(mean_return(ret, member), ret, 72.0)
     for row in range(6):
         known = ~np.isnan(ret[:, row])
         w = 0.5 ** (np.arange(239)[::-1] / 72.0)[known]
@@ -53,7 +53,7 @@ def test_too_little_in_common_and_no_variance_are_nan(seed: int) -> None:
     assert np.isnan(found[0, 1])
     assert np.isnan(found[1, 2])
     assert found[1, 1] == pytest.approx(1.0)
-    assert np.isnan(correlation_with_mean(ret, np.zeros(3, dtype=np.bool_), 72.0)).all()
+    assert np.isnan(correlation_with(mean_return(ret, np.zeros(3, dtype=np.bool_)), ret, 72.0)).all()
 
 
 def test_order_of_rows_changes_nothing(seed: int) -> None:

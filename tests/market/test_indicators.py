@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,19 +36,19 @@ talib = pytest.importorskip("talib", reason="TA-Lib is a test dependency")
 
 def lines(bars: FloatArray) -> dict[str, FloatArray]:
     """Our committed RSI, ATR, MACD line and Bollinger mean and deviation after each bar of one series."""
-    _, high, low, close, _ = bars
-    state = empty_state(Day, 1)
-    out: dict[str, list[float]] = {name: [] for name in ("rsi", "atr", "macd", "mean", "std")}
-    for k in range(len(close)):
-        step_day(state, high[k : k + 1], low[k : k + 1], close[k : k + 1])
-        count = state[Day.COUNT]
-        out["rsi"].append(rsi_of(state[Day.GAIN], state[Day.LOSS], count)[0])
-        out["atr"].append(atr_of(state[Day.ATR], count)[0])
-        out["macd"].append(macd_of(state[Day.FAST], state[Day.SLOW], count)[0])
-        nineteen = close[max(0, k - 19) : k] if k >= 19 else np.full(19, np.nan)
-        mean, std = windows.bollinger(*windows.moments(nineteen[:, None]), close[k : k + 1])
-        out["mean"].append(mean[0])
-        out["std"].append(std[0])
+    close = bars[3]
+    state = [0.0, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0]
+    out: dict[str, Any] = {name: [] for name in ("rsi", "atr", "macd")}
+    for values in bars[1:4].T.tolist():
+        step_day_scalar(state, *values)
+        after = np.array(state)
+        out["rsi"].append(rsi_of(after[Day.GAIN], after[Day.LOSS], after[Day.COUNT]))
+        out["atr"].append(atr_of(after[Day.ATR], after[Day.COUNT]))
+        out["macd"].append(macd_of(after[Day.FAST], after[Day.SLOW], after[Day.COUNT]))
+    if len(close) > 19:
+        moments = windows.moments(np.lib.stride_tricks.sliding_window_view(close, 19)[:-1].T)
+        unseen = np.full(19, np.nan)
+        out["mean"], out["std"] = (np.concatenate((unseen, x)) for x in windows.bollinger(*moments, close[19:]))
     return {name: np.array(values) for name, values in out.items()}
 
 
@@ -158,9 +159,14 @@ def test_decaying_averages_end_at_zero_and_never_at_a_subnormal() -> None:
     for k in range(100_000):
         close = 1.0 if k != 1 else 1.5
         step_hour_scalar(state, close)
-        if k < 12_000:
-            step_hour(column, np.array([close]))
-            assert all(x == 0.0 or abs(x) > 1e-300 for x in column[Hour.MEAN :, 0])
+        assert all(x == 0.0 or abs(x) > 1e-300 for x in state[Hour.MEAN :])
+    for close in (1.0, 1.5):
+        step_hour(column, np.array([close]))
+    column[[Hour.MEAN, Hour.VARIANCE, Hour.GAIN, Hour.LOSS]] *= 1e-285
+    for _ in range(2000):
+        step_hour(column, np.array([1.5]))
+        assert all(x == 0.0 or abs(x) > 1e-300 for x in column[Hour.MEAN :, 0])
+    assert column[Hour.GAIN, 0] == column[Hour.MEAN, 0] == 0.0
     assert state[Hour.GAIN] == state[Hour.LOSS] == state[Hour.VARIANCE] == state[Hour.MEAN] == 0.0
     assert np.isnan(rsi_of(column[Hour.GAIN], column[Hour.LOSS], column[Hour.COUNT])[0])
 

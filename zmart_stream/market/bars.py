@@ -144,7 +144,7 @@ def carried(bars: FloatArray, previous_close: FloatArray) -> FloatArray:
 
 
 def merged(hours: FloatArray) -> FloatArray:
-    """One bar from `hours` (fields, slots, rows): the sum of the hours there are, shape (fields, rows).
+    """One bar from `hours` (fields, slots >= 1, rows): the sum of the hours there are, shape (fields, rows).
 
     Open, high and low come from hours that traded, as the venue's own day bar has them; a row without any trade
     is flat at its carried close. WHOLE: 1 if every hour is whole, nan if one was never asked for, else 0.
@@ -152,11 +152,11 @@ def merged(hours: FloatArray) -> FloatArray:
     closes = hours[Field.CLOSE]
     traded = hours[Field.LOTS] > 0.0
     out = np.empty((FIELDS, hours.shape[2]))
-    close = closes[-1].copy() if len(closes) else np.full(hours.shape[2], np.nan)
-    first = np.argmax(traded, axis=0) if len(closes) else np.zeros(hours.shape[2], dtype=np.intp)
+    close = closes[-1]
+    first = np.argmax(traded, axis=0)
     some = traded.any(axis=0)
     pick = np.arange(hours.shape[2])
-    out[Field.OPEN] = np.where(some, hours[Field.OPEN][first, pick], close) if len(closes) else close
+    out[Field.OPEN] = np.where(some, hours[Field.OPEN][first, pick], close)
     high = np.fmax.reduce(np.where(traded, hours[Field.HIGH], -np.inf), axis=0, initial=-np.inf)
     low = np.fmin.reduce(np.where(traded, hours[Field.LOW], np.inf), axis=0, initial=np.inf)
     out[Field.HIGH] = np.where(some, high, close)
@@ -164,6 +164,6 @@ def merged(hours: FloatArray) -> FloatArray:
     out[Field.CLOSE] = close
     for field in (Field.LOTS, Field.TURNOVER, Field.BUY, Field.SELL, Field.COUNT):
         values = np.where(np.isnan(closes), 0.0, hours[field])
-        out[field] = np.add.reduce(values, axis=0)
+        out[field] = np.add.accumulate(values, axis=0)[-1]  # in order, whatever the number of rows
     out[Field.WHOLE] = np.minimum.reduce(hours[Field.WHOLE], axis=0, initial=1.0)
     return out

@@ -87,7 +87,8 @@ class ContractState:
     weight the next return gets: d = r - mean; var' = (1 - gain) * (var + gain * d * d); `max_ret_167`;
     (`dd_high`, `dd_low`, `dd_167`) of the newest 167 bars, the drawdown monoid of `indicators.join_drawdown`;
     `turnover_23` the newest 23 bars, `turnover_24th` the one before; `base_close_24` the close from which the return
-    over 23 closed bars + the forming one counts, `base_close_25` the one before it; `buy_23`/`sell_23` lots where the split is known;
+    over 23 closed bars + the forming one counts, `base_close_25` the one before it; `buy_23`/`sell_23` lots where the
+    split is known;
     `hour_rsi_gain`/`hour_rsi_loss` (state of RSI(14) on hours, previous close = `prev_close`); `hours_seen`.
 
     Day windows, of closed UTC days: `rsi_gain`, `rsi_loss`, `rsi_prev` (close of the newest closed day, also ATR's

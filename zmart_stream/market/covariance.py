@@ -38,21 +38,27 @@ def ew_correlation(ret: FloatArray, half_life: float, least: int = 24) -> FloatA
     return np.where(valid, np.clip(product / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
 
 
-def correlation_with_mean(ret: FloatArray, member: npt.NDArray[np.bool_], half_life: float) -> FloatArray:
-    """EW correlation of each row of `ret` (bars, rows) with the mean return of the `member` rows; nan without variance.
-
-    A bar counts for a row if the row has it and any member has it; means are over the bars that count.
-    """
-    known = ~np.isnan(ret)
-    own = np.where(known, ret, 0.0)
-    vote = known & member
+def mean_return(ret: FloatArray, member: npt.NDArray[np.bool_]) -> FloatArray:
+    """Mean return of the `member` rows of `ret` (bars, rows), one value a bar; nan where no member has the bar."""
+    vote = member & ~np.isnan(ret)
     voters = np.add.reduce(vote, axis=1)
-    common = np.einsum("tr,tr->t", own, vote) / np.maximum(voters, 1)
-    weight = np.where(known, np.where(voters > 0, ew_weights(len(ret), half_life), 0.0)[:, None], 0.0)
+    total = np.add.reduce(np.where(vote, ret, 0.0), axis=1)
+    return np.where(voters > 0, total / np.maximum(voters, 1), nan)
+
+
+def correlation_with(common: FloatArray, ret: FloatArray, half_life: float) -> FloatArray:
+    """EW correlation of each row of `ret` (bars, rows) with `common` (bars,), over the bars that both have.
+
+    nan where either has no variance.
+    """
+    some = ~np.isnan(common)
+    known = ~np.isnan(ret)
+    own, market = np.where(known, ret, 0.0), np.where(some, common, 0.0)
+    weight = np.where(known, np.where(some, ew_weights(len(ret), half_life), 0.0)[:, None], 0.0)
     mass = np.add.reduce(weight, axis=0)
     safe = np.where(mass > 0.0, mass, 1.0)
     x = own - np.einsum("tr,tr->r", weight, own) / safe
-    y = common[:, None] - np.einsum("tr,t->r", weight, common) / safe
+    y = market[:, None] - np.einsum("tr,t->r", weight, market) / safe
     weighted = weight * x
     xy, xx = np.einsum("tr,tr->r", weighted, y), np.einsum("tr,tr->r", weighted, x)
     np.multiply(weight, y, out=weighted)

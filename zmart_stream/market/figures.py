@@ -12,7 +12,7 @@ from zmart_stream.market import windows
 from zmart_stream.market.bars import HOUR, Field, FloatArray, IntArray, merged
 from zmart_stream.market.columns import DayColumns, HourColumns
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.market.covariance import correlation_with_mean
+from zmart_stream.market.covariance import correlation_with, mean_return
 from zmart_stream.market.indicators import EW_DECAY, EW_HALF_LIFE_H, Day, Hour, atr_of, macd_of, rsi_of
 from zmart_stream.market.series import Series
 
@@ -44,17 +44,8 @@ def hour_columns(hours: Series, rows: IntArray | None, member: npt.NDArray[np.bo
         rsi=rsi_of(live[Hour.GAIN], live[Hour.LOSS], live[Hour.COUNT]),
         efficiency=windows.efficiency(own_close[-WEEK - 1 :]),
         amihud=windows.amihud(week_ret, turnover[-len(week_ret) :]),
-        correlation=_correlation(ret, own_ret, member, rows),
+        correlation=correlation_with(mean_return(ret, member), own_ret, EW_HALF_LIFE_H),
     )
-
-
-def _correlation(ret: FloatArray, own: FloatArray, member: npt.NDArray[np.bool_], rows: IntArray | None) -> FloatArray:
-    if rows is None:
-        return correlation_with_mean(ret, member, EW_HALF_LIFE_H)
-    # the universe's mean needs every member, a few rows ask only for their own correlation with it
-    voting = np.concatenate((ret, own), axis=1)
-    flags = np.concatenate((member, np.zeros(own.shape[1], dtype=np.bool_)))
-    return correlation_with_mean(voting, flags, EW_HALF_LIFE_H)[len(member) :]
 
 
 def day_columns(hours: Series, days: Series, rows: IntArray | None, day_start: int) -> DayColumns:
@@ -114,6 +105,7 @@ def hand_back_hours(states: Sequence[ContractState], hours: Series, rows: IntArr
         windows.total(turnover[1:]),
         windows.total(turnover[:1]),
         _oldest_known(close[-DAY_HOURS:]),
+        _oldest_known(close[-DAY_HOURS - 1 :]),
         windows.total(_pick(ring.window(Field.BUY, DAY_HOURS - 1), rows)),
         windows.total(_pick(ring.window(Field.SELL, DAY_HOURS - 1), rows)),
         live[Hour.GAIN],
@@ -133,6 +125,7 @@ def hand_back_hours(states: Sequence[ContractState], hours: Series, rows: IntArr
             state.turnover_23,
             state.turnover_24th,
             state.base_close_24,
+            state.base_close_25,
             state.buy_23,
             state.sell_23,
             state.hour_rsi_gain,

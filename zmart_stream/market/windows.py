@@ -29,7 +29,7 @@ def largest(x: FloatArray) -> FloatArray:
 
 def total(x: FloatArray) -> FloatArray:
     """Sum of the values there are, 0 where there are none."""
-    return np.asarray(np.add.reduce(np.where(np.isnan(x), 0.0, x), axis=0))
+    return _ordered(np.where(np.isnan(x), 0.0, x))
 
 
 def mean(x: FloatArray, least: int = 1) -> FloatArray:
@@ -65,8 +65,8 @@ def amihud(ret: FloatArray, turnover: FloatArray) -> FloatArray:
 
 def moments(close: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(mean, sum of squared deviations), two passes, nan where any value is missing."""
-    centre = np.add.reduce(close, axis=0) / len(close)
-    return centre, np.add.reduce((close - centre) ** 2, axis=0)
+    centre = _ordered(close) / len(close)
+    return centre, _ordered((close - centre) ** 2)
 
 
 def bollinger(mean19: FloatArray, m2_19: FloatArray, price: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -75,3 +75,8 @@ def bollinger(mean19: FloatArray, m2_19: FloatArray, price: FloatArray) -> tuple
     centre = mean19 + d / BOLLINGER
     deviation = np.sqrt((m2_19 + d * d * (BOLLINGER - 1) / BOLLINGER) / BOLLINGER)
     return centre, np.where(deviation < 1e-13 * centre, 0.0, deviation)
+
+
+def _ordered(x: FloatArray) -> FloatArray:
+    """Sum over the slots, oldest first: a reduction would add in another order for one row than for many."""
+    return np.asarray(np.add.accumulate(x, axis=0)[-1])
