@@ -246,7 +246,7 @@ def test_a_block_replaces_its_amendments_and_itself(url: str) -> None:
             async with writing(database) as writer:
                 writer.put([block(START, NAMES), amended])
                 await writer.drain(20)
-                writer.put([newer])
+                writer.put([amended, newer])  # also within one transaction
             state = await StorageReader(database).load_state("1.0")
             assert state.blocks == (newer,)
             assert [amendment.rows for amendment in state.amendments] == [(later,)]

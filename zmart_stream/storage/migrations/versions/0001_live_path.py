@@ -19,8 +19,10 @@ ACTIVE = sa.text("status = 'Active'")
 def upgrade() -> None:
     _bars()
     _operation()
+    _state()
     _symbols()
     _book()
+    _history()
     _scores()
     _signals()
 
@@ -83,6 +85,9 @@ def _operation() -> None:
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_operator_actions")),
         sa.UniqueConstraint("sequence", name=op.f("uq_operator_actions_sequence")),
     )
+
+
+def _state() -> None:
     op.create_table(
         "sessions",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -179,6 +184,9 @@ def _book() -> None:
         sqlite_where=ACTIVE,
         postgresql_where=ACTIVE,
     )
+
+
+def _history() -> None:
     op.create_table(
         "portfolio_history",
         sa.Column("id", sa.Uuid(), nullable=False),
