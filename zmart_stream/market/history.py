@@ -7,8 +7,8 @@ from math import nan
 import numpy as np
 
 from zmart_stream.domain.bars import BarsAmended
-from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow, Bars
-from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, merged
+from zmart_stream.domain.market import BarRow, Bars
+from zmart_stream.market.bars import DAY, HOUR, Field, merged
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.market.series import Series
 
@@ -88,16 +88,19 @@ def _take_candle(state: ContractState, row: BarRow, as_of: int, hour_start: int)
 
 def _rebuild_days(row: int, changed: list[int], hours: Series, days: Series) -> list[int]:
     """Day slots, not whole until now, that the whole hours of that day give; ascending."""
+    if not changed:
+        return []
+    column = days.ring.column(row)
+    first = max(hours.ring.start_of(changed[0]) // DAY * DAY, -(-hours.ring.start_of(0) // DAY) * DAY)
+    last = min(hours.ring.start_of(changed[-1]) // DAY * DAY, hours.ring.end - DAY)
+    found = [(days.ring.slot(start), hours.ring.slot(start)) for start in range(first, last + 1, DAY)]
+    slots = [(day, hour) for day, hour in found if day is not None and column[Field.WHOLE, day] != 1.0]
+    if not slots:
+        return []
+    picked = np.array([hour for _, hour in slots])[None, :] + np.arange(HOURS_A_DAY)[:, None]
+    bars = merged(hours.ring.column(row)[:, picked])
     rebuilt = []
-    for start in dict.fromkeys(hours.ring.start_of(slot) // DAY * DAY for slot in changed):
-        slot, first = days.ring.slot(start), hours.ring.slot(start)
-        if slot is None or first is None or start + DAY > hours.ring.end:
-            continue
-        column = days.ring.column(row)
-        if column[Field.WHOLE, slot] == 1.0:
-            continue
-        day = hours.ring.column(row)[:, first : first + HOURS_A_DAY].reshape(FIELDS, HOURS_A_DAY, 1)
-        bar = merged(np.ascontiguousarray(day))[:, 0]
+    for (slot, _), bar in zip(slots, bars.T, strict=True):
         if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0:
             column[:, slot] = bar
             rebuilt.append(slot)
@@ -106,12 +109,12 @@ def _rebuild_days(row: int, changed: list[int], hours: Series, days: Series) -> 
 
 def _amended(state: ContractState, series: Series, slots: list[int], ts: int) -> BarsAmended | None:
     """What storage must learn: changed bars that equal the venue's; those still waiting for a repair come with it."""
-    column = series.ring.column(state.row)[: Field.BUY].T
-    whole = series.ring.column(state.row)[Field.WHOLE]
-    rows: list[BarRow] = []
-    for slot in slots:
-        if whole[slot] == 1.0 and column[slot, Field.CLOSE] > 0.0:
-            open_, high, low, close, lots, turnover = column[slot].tolist()
-            rows.append((series.ring.start_of(slot), open_, high, low, close, lots, turnover))
-    interval_s = HOUR_S if series.ring.interval == HOUR else DAY_S
-    return BarsAmended(ts=ts, symbol=state.symbol, interval_s=interval_s, rows=tuple(rows)) if rows else None
+    ring = series.ring
+    bars: list[list[float]] = ring.column(state.row)[:, slots].T.tolist()
+    first = ring.start_of(0)
+    rows: tuple[BarRow, ...] = tuple(
+        (first + slot * ring.interval, bar[0], bar[1], bar[2], bar[3], bar[4], bar[5])
+        for slot, bar in zip(slots, bars, strict=True)
+        if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0
+    )
+    return BarsAmended(ts=ts, symbol=state.symbol, interval_s=ring.interval_s, rows=rows) if rows else None

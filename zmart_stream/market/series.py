@@ -107,7 +107,7 @@ class Series:
         previous = own[low - 1][Field.CLOSE] if low else float(self._anchor[self.kind.PREVIOUS, state.row])
         changed = []
         for slot in range(low, high):
-            row = given.get(ring.start_of(slot))
+            row = given.get(first + slot * ring.interval)
             if row is not None:
                 bar = [*row[1:6], _turnover(state, row), nan, nan, nan, 1.0]
             else:

@@ -78,5 +78,5 @@ def bollinger(mean19: FloatArray, m2_19: FloatArray, price: FloatArray) -> tuple
 
 
 def _ordered(x: FloatArray) -> FloatArray:
-    """Sum over the slots, oldest first: a reduction would add in another order for one row than for many."""
-    return np.asarray(np.add.accumulate(x, axis=0)[-1])
+    """Sum over the slots, oldest first, whatever the number of rows: a single row would be summed pairwise."""
+    return np.asarray(np.add.accumulate(x, axis=0)[-1] if x.shape[1] == 1 else np.add.reduce(x, axis=0))
