@@ -51,7 +51,7 @@ def _done(cascade: Sequence[Message]) -> dict[str, Any]:
 
 def _told(change: PortfolioChange) -> dict[str, Any]:
     """A change as clients read it: times in ISO 8601, nothing that only the machine needs."""
-    told = msgspec.to_builtins(change)
+    told: dict[str, Any] = msgspec.to_builtins(change)
     told["at"] = iso(told.pop("ts"))
     told.pop("type", None)
     for book in (told["before"], told["after"]):
