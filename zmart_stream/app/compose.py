@@ -33,9 +33,10 @@ from zmart_stream.app.system import System
 from zmart_stream.app.venue import Venue, find_venue, sandbox_values
 from zmart_stream.app.venue_process import VenueProcess
 from zmart_stream.capture.format import SegmentHead
+from zmart_stream.capture.reader import CaptureReader
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
 from zmart_stream.domain.commands import StorageDegraded, StorageRecovered
-from zmart_stream.domain.errors import SnapshotError
+from zmart_stream.domain.errors import CaptureError, SnapshotError
 from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import CoreSettings, ScoringSettings
@@ -43,6 +44,7 @@ from zmart_stream.engine.engine import Engine
 from zmart_stream.feeds.kucoin.feed import KucoinFeed
 from zmart_stream.feeds.kucoin.rest import KucoinRest
 from zmart_stream.feeds.kucoin.settings import FeedSettings
+from zmart_stream.feeds.replay import ReplayFeed, VerifyResult, verify
 from zmart_stream.ops import logging as logs
 from zmart_stream.ops.health import not_ready
 from zmart_stream.ops.systemd import Notifier
@@ -87,6 +89,27 @@ def engine_of(head: SegmentHead) -> Engine:
         revision=head.revision,
         build_scorers=scorers_of,
     )
+
+
+def verify_capture(directory: Path) -> VerifyResult:
+    """Whether the core still derives from a capture what is recorded in it. Raises CaptureError and SnapshotError."""
+    return verify(directory, engine_of)
+
+
+def replay_capture(directory: Path) -> tuple[Engine, int, int]:
+    """The core after all inputs of a capture, how many they were, and how many messages followed.
+
+    Raises CaptureError and SnapshotError.
+    """
+    feed = ReplayFeed(CaptureReader(directory))
+    if feed.head is None:
+        raise CaptureError(f"{directory}: no segment with a whole head")
+    engine, inputs, derived = engine_of(feed.head), 0, 0
+    engine.restore(feed.head.snapshot)
+    for message in feed:
+        inputs += 1
+        derived += len(engine.process(message))
+    return engine, inputs, derived
 
 
 async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> System:

@@ -11,7 +11,7 @@ import msgspec
 
 from zmart_stream import __version__
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import FlagsChanged, Portfolio, PortfolioChange
+from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Portfolio, PortfolioChange
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
 
@@ -33,6 +33,7 @@ class ReadModel:
         self._engine = engine
         self._venue, self._feed, self._storage, self._config = venue, feed, storage, config
         self._book = engine.symbols.portfolio
+        self._book_ready = bool(engine.status()["book"]["ready"])
         self._last_change: PortfolioChange | None = None
         self._began = time.monotonic()
 
@@ -44,6 +45,8 @@ class ReadModel:
                 self._last_change = message
             elif isinstance(message, FlagsChanged):
                 self._book = message.portfolio
+            elif isinstance(message, BookReady):
+                self._book_ready = True
 
     def remember(self, change: PortfolioChange | None) -> None:
         """The newest change of an earlier session."""
@@ -76,7 +79,7 @@ class ReadModel:
             "book": {
                 "size": len(self._book.holdings),
                 "max": core["book"]["places"],
-                "ready": core["book"]["ready"],
+                "ready": self._book_ready,
                 "swaps_24h": core["book"]["swaps_24h"],
                 "hold": core["hold"]["on"],
                 "hold_reason": core["hold"]["reason"] or None,

@@ -16,6 +16,7 @@ import uvloop
 
 from zmart_stream.app import compose
 from zmart_stream.app.config import Sources, load
+from zmart_stream.app.read_model import iso
 from zmart_stream.app.system import System
 from zmart_stream.domain.errors import ConfigError, FeedError, ZmartError
 
@@ -42,6 +43,21 @@ def run_daemon(sources: Sources, *, run_for_s: float | None = None, capture: Pat
     except ZmartError as error:
         log.error("daemon.failed", reason=str(error), kind=type(error).__name__)
         return EXIT_FAULT
+
+
+def run_replay(directory: Path, *, verify: bool, say: Callable[[str], object]) -> int:
+    """Run the core over a capture; returns the exit code, with `verify` 1 at a difference. Raises ZmartError."""
+    if verify:
+        result = compose.verify_capture(directory)
+        say(str(result))
+        return EXIT_OK if result.identical else EXIT_FAULT
+    engine, inputs, derived = compose.replay_capture(directory)
+    say(f"{inputs} inputs, {derived} derived messages, up to {iso(engine.now)}")
+    book = engine.symbols.portfolio
+    for holding in book.holdings:
+        say(f"{holding.rank:>3} {holding.symbol:<16} {holding.weight:>6.2f} %  score {holding.score:6.2f}")
+    say(f"    cash             {book.cash:>6.2f} %")
+    return EXIT_OK
 
 
 def _say(lines: list[str]) -> None:
