@@ -172,9 +172,8 @@ class PluginTable(Table):
 
 
 def _technical() -> ComponentTable:
-    return ComponentTable(
-        weight=0.25, parts={"rsi": 0.3, "macd": 0.3, "bollinger": 0.2, "volume": 0.2, "flow": 0.0, "stretch": 0.0}
-    )
+    parts = {"rsi": 0.3, "macd": 0.3, "bollinger": 0.2, "volume": 0.2, "flow": 0.0, "stretch": 0.0}
+    return ComponentTable(weight=0.25, parts=parts)
 
 
 def _fundamental() -> ComponentTable:
@@ -193,6 +192,9 @@ def _risk() -> ComponentTable:
     )
 
 
+_COMPONENTS = {"technical": _technical, "fundamental": _fundamental, "structure": _structure, "risk": _risk}
+
+
 class ScoringTable(Table):
     """How raw values become scores."""
 
@@ -207,6 +209,22 @@ class ScoringTable(Table):
     structure: ComponentTable = Field(default_factory=_structure)
     risk: ComponentTable = Field(default_factory=_risk)
     custom: list[PluginTable] = Field([], description="Custom scorers, as [[scoring.custom]] tables.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, given: object) -> object:
+        """A component's table may name only what it changes."""
+        if not isinstance(given, dict):
+            return given
+        whole = dict(given)
+        for name, default in _COMPONENTS.items():
+            table = whole.get(name)
+            if isinstance(table, dict):
+                usual = default()
+                parts = table.get("parts", {})
+                merged = {**usual.parts, **parts} if isinstance(parts, dict) else parts
+                whole[name] = {"weight": usual.weight, **table, "parts": merged}
+        return whole
 
     @model_validator(mode="after")
     def _something_counts(self) -> ScoringTable:
