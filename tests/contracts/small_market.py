@@ -31,8 +31,8 @@ Floats = NDArray[np.float64]
 NS = 1_000_000_000
 HOUR = 3600 * NS
 DAY = 24 * HOUR
-START = 1_750_000_000 * NS // DAY * DAY + 5 * HOUR
-"""The first forming hour starts here: five hours into a UTC day."""
+START = 1_750_000_000 * NS // DAY * DAY + 20 * HOUR
+"""The first forming hour starts here: four hours before the end of a UTC day."""
 
 OPEN, HIGH, LOW, CLOSE, LOTS, TURNOVER, BUY, SELL = range(8)
 
