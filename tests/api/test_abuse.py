@@ -259,7 +259,7 @@ def test_a_body_that_drips_is_refused_at_its_deadline(tmp_path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_body_that_ends_early_harms_nobody(tmp_path) -> None:
+def test_a_body_that_ends_early_harms_nobody(tmp_path, capsys) -> None:
     async def scenario() -> None:
         async with desk(tmp_path, auth=OPEN) as at:
             _, writer = await asyncio.open_connection("127.0.0.1", at.port)
@@ -269,6 +269,7 @@ def test_a_body_that_ends_early_harms_nobody(tmp_path) -> None:
             writer.transport.abort()
             assert (await at.ask("GET", "portfolio")).status == 200
             assert not at.counter.taken
+        assert "api.fault" not in capsys.readouterr().out, "a caller who leaves is no fault of ours"
 
     asyncio.run(scenario())
 

@@ -22,7 +22,7 @@ from zmart_stream.domain.errors import CommandRefusedError, ConfigError, Request
 
 ROUTES: tuple[Route, ...] = (*system.ROUTES, *portfolio.ROUTES, *scoring.ROUTES, *symbols.ROUTES)
 
-CLOSE_S = 2.0
+CLOSE_S = 1.0
 """Longest wait for requests under way when the server closes."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -114,6 +114,8 @@ class GatedHandler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What the library itself refuses, in the API's form; it closes the connection."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the caller is gone, which is no fault of anybody
         if status >= 500:
             _log.error("api.fault", path=request.path, exc_info=exc)
         if request.writer.output_size > 0:

@@ -88,8 +88,10 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         masker,
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
-    traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals may hold secrets
+    # tracebacks without locals, which may hold secrets
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = console if readable else structlog.processors.JSONRenderer()
+    traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     errors: list[Any] = [] if readable else [structlog.processors.ExceptionRenderer(traces)]
     structlog.configure(
         processors=[*shared, RepeatLimit(repeat_every_s), *errors, renderer],
