@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from zmart_stream.app.settings import (
-    ComponentTable,
-    FreshnessTable,
-    MarketTable,
-    PortfolioTable,
-    ScoringTable,
-    Settings,
-)
+from zmart_stream.app.settings import FreshnessTable, MarketTable, PortfolioTable, Settings
+from zmart_stream.app.settings_scoring import ComponentTable, ScoringTable
 from zmart_stream.domain.settings import (
     CoreSettings,
     MarketSettings,
