@@ -5,7 +5,7 @@ A scenario is a TOML file of tables:
     [[fault]]
     at = 30              # real seconds after the start, or venue_at = "2026-11-21T00:00:00Z" (or ms)
     kind = "silent"
-    duration = 20        # real seconds; without it until the venue ends
+    duration = 20        # real seconds; without it until the venue ends; kinds that happen at once have none
     topics = ["/contractMarket/tickerV2:*"]
     symbols = ["XBTUSDTM"]
     connection = 0       # only this connection, numbered from 0 in order of opening; -1 is the newest

@@ -25,6 +25,7 @@ from zmart_stream.sandbox.venue import Venue
 
 _STREAM = ("silent", "drop", "duplicate", "late")
 _REST = ("storm_429", "block_1015", "error_body", "slow_rest")
+_INSTANT = ("token_expiry", "reset", "close", "zero_price", "hostile", "list", "delist")  # over once done
 _POLL_S = 0.02
 _OUTAGE_NOTICE_S = 0.05  # so that the reply to a posted outage still gets out
 
@@ -159,8 +160,9 @@ class Faults:
         due = [entry for entry in self._waiting if entry[0] <= real and entry[1] <= venue]
         self._waiting = [entry for entry in self._waiting if entry not in due]
         for _, _, fault in due:
-            until = math.inf if fault.duration is None else real + fault.duration
-            self.active.append(Active(fault, until))
+            if fault.kind not in _INSTANT:
+                until = math.inf if fault.duration is None else real + fault.duration
+                self.active.append(Active(fault, until))
             await self._begin(fault)
         self._arm()
 

@@ -174,7 +174,7 @@ class Session:
         """Cut the connection with a TCP reset."""
         self.closing = True
         held = self._transport.get_extra_info("socket")
-        if held is not None:
+        if held is not None and held.fileno() >= 0:
             with socket.socket(fileno=os.dup(held.fileno())) as twin:
                 twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
