@@ -57,11 +57,11 @@ def check_scorer(
         raw = checked_close(scorer, market.cache.view())
         _check_touch(scorer, market, touched, raw)
         _check_rows(scorer, market, mirror, raw)
-        _check_continuity(scorer, raw)
-        if batch is not None:
+        if batch is not None and (market.step % 9 == 0 or market.start % DAY == 0):
             _check_batch(scorer, market, raw, batch)
         market.quote(market.start + 60 * NS)
         mirror.quote(mirror.start + 60 * NS)
+    _check_continuity(scorer, checked_close(scorer, market.cache.view()))
     _check_openings(kind, options, _few(seed, recorded, hours), hours)
 
 
