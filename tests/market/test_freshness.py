@@ -130,6 +130,9 @@ def test_an_outage_is_no_cadence() -> None:
         market.ticker(A, START + second * NS, 99.0, 101.0)
     market.ticker(A, START + 100 * HOUR, 99.0, 101.0)
     assert market[A].ticker_gap < 30 * NS
+    for at in (START, START + 100 * HOUR):
+        market.cache.stats(row_of_poll(A, at))
+    assert market[A].poll_gap < 30 * NS
 
 
 def test_halted_and_delisted_contracts_are_not_live_and_a_delisted_one_is_left_alone() -> None:

@@ -78,8 +78,12 @@ def test_in_the_grace_the_candle_is_the_successors() -> None:
     market.cover(START + HOUR + NS // 2, START + HOUR + NS // 2)
     market.cache.load(candle(START + HOUR, START + HOUR + NS, 95.0, 96.0, 94.0, 95.5))
     assert isnan(market[A].h_close)
+    market.trade(A, START + HOUR + 2 * NS, 96.5)
     market.close()
-    assert (market[A].h_open, market[A].price) == (95.0, 95.5)
+    assert (market[A].h_open, market[A].price) == (95.0, 96.5)
+    assert market.trade(A, START + HOUR + NS, 90.0) is None  # the candle holds it
+    market.trade(A, START + HOUR + NS + 1, 94.5)  # older than the newest trade: in the bar, not its close
+    assert (market[A].h_lots, market[A].price) == (52.0, 96.5)
 
 
 def test_history_in_two_pieces_newest_first_equals_history_at_once(seed: int) -> None:

@@ -44,6 +44,13 @@ def test_rows_without_bars_or_with_few_give_nan_or_what_there_is() -> None:
     assert windows.mean(close)[1] == 2.5
 
 
+def test_a_bars_own_low_is_no_drawdown_from_its_own_high() -> None:
+    """Within a bar nobody knows which came first: only its close is surely after its high."""
+    high, low, close = (np.array(x)[:, None] for x in ([10.0, 10.5], [5.0, 9.0], [9.0, 10.0]))
+    assert windows.drawdown(high, low, close)[2][0] == pytest.approx(0.1)
+    assert windows.drawdown(high[::-1], low[::-1], close[::-1])[2][0] == pytest.approx(1 - 5.0 / 10.5)
+
+
 def test_amihud_leaves_bars_without_volume_out() -> None:
     ret, turnover = np.array([[0.1], [0.5], [0.2]]), np.array([[10.0], [0.0], [0.5]])
     assert windows.amihud(ret, turnover)[0] == pytest.approx((0.1 / 10 + 0.2 / 1.0) / 2)

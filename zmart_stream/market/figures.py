@@ -136,11 +136,6 @@ def hand_back_hours(states: Sequence[ContractState], hours: Series, rows: IntArr
 
 
 def _hand_back_today(states: Sequence[ContractState], hours: Series, rows: IntArray | None, day_start: int) -> None:
-    if hours.ring.end <= day_start:
-        for state in states:
-            state.d_open = state.d_high = state.d_low = state.d_close = nan
-            state.d_turnover = 0.0
-        return
     today = today_bar(hours, rows, day_start)
     today[: Field.CLOSE, ~(today[Field.LOTS] > 0.0)] = nan
     wanted = today[[Field.OPEN, Field.HIGH, Field.LOW, Field.CLOSE, Field.TURNOVER]]
