@@ -16,7 +16,7 @@ from zmart_stream.feeds.kucoin.line import Line, Shared
 from zmart_stream.feeds.kucoin.polls import Polls
 from zmart_stream.feeds.kucoin.report import Report
 from zmart_stream.feeds.kucoin.rest import Health, KucoinRest, tls_context
-from zmart_stream.feeds.kucoin.sequences import Sequences
+from zmart_stream.feeds.kucoin.sequences import SAME_SETTLEMENT_NS, Sequences
 from zmart_stream.feeds.kucoin.session import Overfull
 from zmart_stream.feeds.kucoin.settings import FeedSettings
 from zmart_stream.feeds.kucoin.subscriptions import Key
@@ -24,6 +24,12 @@ from zmart_stream.feeds.kucoin.tiers import Tiers
 from zmart_stream.feeds.kucoin.wire import Wire
 
 TIERS_EVERY_S = 2.0
+
+SETTLEMENT_WAIT_S = 60.0
+"""So long after a settlement (real seconds) REST is asked for what no topic told."""
+
+MOST_PACE = 1e6
+"""Beyond this market speed there is no real second to wait for."""
 
 
 class KucoinFeed:
@@ -120,6 +126,23 @@ class KucoinFeed:
         await self._history.warm_up(market, self._listed_at(market), self._known())
         self._rest.pool.share = self._settings.steady_share
         await self._history.funding(self._by_gate(market))
+        while True:
+            await asyncio.sleep(SETTLEMENT_WAIT_S)
+            await self._history.funding(self._unsettled())
+
+    def _unsettled(self) -> list[str]:
+        """Contracts that have settled, a while ago, without any topic telling: a lost connection, or a mute venue."""
+        now = self._clock.now()
+        patience = int(SETTLEMENT_WAIT_S * self._settings.pace * 1e9) if self._settings.pace < MOST_PACE else 0
+        found: list[str] = []
+        for symbol in self._market:
+            last = self._polls.listings.last_settlement(symbol, now)
+            if last is None or now - last < patience:
+                continue
+            told = max(self._shared.sequences.settled_at(symbol), self._history.funded_until(symbol))
+            if told + SAME_SETTLEMENT_NS < last:
+                found.append(symbol)
+        return self._by_gate(found)
 
     async def _load_later(self, symbols: list[str]) -> None:
         await self._history.load(symbols, self._listed_at(symbols))

@@ -77,7 +77,7 @@ class History:
         self._report = report
         self._repairs: dict[tuple[str, int], _Repair] = {}
         self._repair_wanted = asyncio.Event()
-        self._funded: dict[str, None] = {}
+        self._funded: dict[str, int] = {}  # contract -> last settlement that REST told
 
     @property
     def repairs_waiting(self) -> int:
@@ -190,8 +190,8 @@ class History:
     # --- funding
 
     async def funding(self, symbols: Sequence[str]) -> None:
-        """Settlements of the funding window of `symbols`, in the given order, each contract once a run."""
-        queue = deque((symbol, 0) for symbol in symbols if symbol not in self._funded)
+        """Settlements of the funding window of `symbols`, in the given order."""
+        queue = deque((symbol, 0) for symbol in symbols)
 
         async def work() -> None:
             while queue:
@@ -208,12 +208,16 @@ class History:
                     if tries + 1 < self._settings().history_tries:
                         queue.append((symbol, tries + 1))
                 else:
-                    self._funded[symbol] = None
+                    self._funded[symbol] = settled[-1][0] if settled else 0
                     self._inbox.put(FundingHistory(ts=self._clock.now(), symbol=symbol, settlements=settled))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(queue), self._settings().parallel_requests)):
                 group.create_task(work())
+
+    def funded_until(self, symbol: str) -> int:
+        """Time of the last settlement that REST told; 0 if none."""
+        return self._funded.get(symbol, 0)
 
     # --- repair
 

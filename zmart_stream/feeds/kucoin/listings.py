@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.errors import MalformedMessageError
-from zmart_stream.domain.market import ContractStats, Listing
+from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
 from zmart_stream.feeds.kucoin.rows import ContractRow, contract_of, stats_of
 
@@ -33,6 +33,7 @@ class Listings:
     def __init__(self) -> None:
         self.contracts: dict[str, Contract] = {}
         self.turnover: dict[str, float] = {}
+        self._funding: dict[str, tuple[int, int]] = {}  # next settlement and interval, ns
         self._missing: dict[str, int] = {}
 
     def update(self, rows: Sequence[ContractRow], now: int) -> tuple[list[Message], list[MalformedMessageError]]:
@@ -55,6 +56,8 @@ class Listings:
             messages += self._changed(contract, now)
             stats = stats_of(row, now)
             self.turnover[row.symbol] = stats.turnover_24h or 0.0
+            if stats.next_funding is not None and stats.funding_interval_s is not None:
+                self._funding[row.symbol] = (stats.next_funding, stats.funding_interval_s * 1_000_000_000)
             messages.append(stats)
         return messages + self._vanished(seen, now), errors
 
@@ -64,6 +67,14 @@ class Listings:
             (symbol for symbol, contract in self.contracts.items() if followed(contract)),
             key=lambda symbol: (-self.turnover.get(symbol, 0.0), symbol),
         )
+
+    def last_settlement(self, symbol: str, now: int) -> int | None:
+        """When `symbol` settled last as of `now` (ns), by its row's next settlement and interval; None if not told."""
+        known = self._funding.get(symbol)
+        if known is None:
+            return None
+        following, interval = known
+        return following if following <= now else following - interval
 
     def _changed(self, contract: Contract, now: int) -> list[Message]:
         known = self.contracts.get(contract.symbol)
@@ -80,10 +91,6 @@ class Listings:
             if self._missing[symbol] >= GONE_AFTER:
                 del self._missing[symbol]
                 self.turnover.pop(symbol, None)
+                self._funding.pop(symbol, None)
                 gone.append(Listing(ts=now, contract=self.contracts.pop(symbol), change="delisted"))
         return gone
-
-
-def stats_in(messages: Sequence[Message]) -> int:
-    """How many contracts a poll described."""
-    return sum(isinstance(message, ContractStats) for message in messages)

@@ -67,6 +67,10 @@ class Sequences:
         self._settled[settled.symbol] = settled.ts_event
         return True
 
+    def settled_at(self, symbol: str) -> int:
+        """Time of the last settlement that a topic brought; 0 if none did."""
+        return self._settled.get(symbol, 0)
+
     def forget(self, symbol: str) -> None:
         """Drop what is known of a contract that left the venue's list."""
         for table in (self.tickers, self.trades, self._depths):
