@@ -33,11 +33,11 @@ WINDOWS = (24, 168)
 def check_scorer(
     kind: type[Any],
     *,
+    options: dict[str, Any] | None = None,
     batch: Batch | None = None,
     seed: int = 1,
     hours: int = 30,
     recorded: dict[str, Floats] | None = None,
-    **options: Any,
 ) -> None:
     """Run a scorer through hours of a small market and hold it to the contract; AssertionError names what broke.
 
@@ -46,6 +46,7 @@ def check_scorer(
     than the publish step (twice that at midnight) unless the bar leaving a window was its extreme.
     """
     print("seed", seed)
+    options = options or {}
     scorer = _named(kind, options)
     market = SmallMarket(seed=seed, recorded=recorded, live=hours)
     mirror = SmallMarket(seed=seed, recorded=recorded, live=hours, reverse=True)

@@ -15,6 +15,8 @@ from zmart_stream.scoring.base import Part
 from zmart_stream.scoring.engine import ScoringEngine
 from zmart_stream.scoring.registry import DEFAULTS, build_scorers
 
+BEHAVE: Any = object()
+
 
 class Moody:
     """Behaves until told otherwise."""
@@ -26,17 +28,17 @@ class Moody:
             Part(name="silent", weight=0.0, moves=Moves.TRADE, location=0.0, scale=1.0, text="{pct}"),
             Part(name="spread", weight=0.5, moves=Moves.TICKER, location=0.0, scale=1.0, text="{pct}"),
         )
-        self.touched: Any = None
-        self.closed: Any = None
+        self.touched = BEHAVE
+        self.closed = BEHAVE
 
     def close(self, bars: Any) -> Any:
-        if self.closed is not None:
+        if self.closed is not BEHAVE:
             return self.closed() if callable(self.closed) else self.closed
         rows = [(c.price, 0.0, -c.spread_ew_bps) for c in bars.contracts]
         return np.array(rows).T
 
     def touch(self, contract: Any, moves: Moves) -> Any:
-        if self.touched is not None:
+        if self.touched is not BEHAVE:
             return self.touched() if callable(self.touched) else self.touched
         return (contract.price, 0.0) if moves == Moves.TRADE else (-contract.spread_ew_bps,)
 
@@ -80,7 +82,7 @@ def test_a_failed_touch_makes_the_component_absent_for_that_contract_until_one_s
     assert engine.failures == {"moody": 1}
     assert not engine.explain_row(0, START)["stale"]
     assert engine.confidence(0) == pytest.approx((1.0 * 0.94) / 1.5, abs=1e-6)
-    moody.touched = None
+    moody.touched = BEHAVE
     engine.touch(state, Moves.TICKER, START)
     assert moody_of(engine, 0) == good
     assert not engine.notices
@@ -96,7 +98,7 @@ def test_a_failed_close_makes_it_absent_for_all_until_the_next_good_one(wrong: A
     assert {moody_of(engine, row) for row in range(12)} == {(None, 0.0)}
     engine.touch(market.cache.states[0], Moves.TICKER, market.start)
     assert moody_of(engine, 0) == (None, 0.0)
-    moody.closed = None
+    moody.closed = BEHAVE
     market.close()
     engine.bars_closed(market.start)
     engine.freeze(market.start)
@@ -110,7 +112,7 @@ def test_failures_in_a_row_disable_it_loudly_and_successes_between_them_do_not()
         moody.touched = broken
         engine.touch(state, Moves.TRADE, START)
         engine.touch(state, Moves.TICKER, START)
-        moody.touched = None
+        moody.touched = BEHAVE
         engine.touch(market.cache.states[1], Moves.TICKER, START)
     assert not engine.notices
     moody.touched = broken
@@ -141,7 +143,7 @@ def test_a_value_that_is_not_finite_is_not_known() -> None:
         moody.touched = (value,)
         engine.touch(state, Moves.TICKER, START)
         assert moody_of(engine, 0)[1] == 0.5
-    moody.touched = None
+    moody.touched = BEHAVE
     engine.touch(state, Moves.TICKER, START)
     assert moody_of(engine, 0)[1] == 1.0
     assert not engine.failures

@@ -67,3 +67,11 @@ def test_every_problem_is_told_with_table_key_and_nearest_name() -> None:
 def test_a_class_that_is_no_scorer_is_refused() -> None:
     found = problems(ScorerSettings(name="own", weight=0.1, path="zmart_stream.market.rows:Rows"))
     assert found == ['zmart.toml [[scoring.custom]] "own": own has no parts: a tuple of at least one Part']
+
+
+def test_two_components_of_one_name_are_refused() -> None:
+    found = problems(
+        ScorerSettings(name="risk", weight=0.1),
+        ScorerSettings(name="risk", weight=0.1, path="zmart_stream.scoring.risk:RiskScorer"),
+    )
+    assert found == ["zmart.toml [scoring]: there are two components named 'risk'"]

@@ -34,7 +34,9 @@ def build_scorers(settings: ScoringSettings, extra: Mapping[str, type[Any]] | No
     `extra` holds the classes found under the entry point group `zmart_stream.scorers`. Raises ConfigError with every
     problem: unknown name, a path that cannot be imported, wrong option or part, a class that breaks the contract.
     """
-    problems: list[str] = []
+    names = [component.name for component in components(settings)]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    problems = [f"zmart.toml [scoring]: there are two components named {name!r}" for name in twice]
     scorers: list[Scorer] = []
     for component in components(settings):
         try:
@@ -56,9 +58,10 @@ def table_of(component: ScorerSettings) -> str:
 def _build(component: ScorerSettings, settings: ScoringSettings, extra: Mapping[str, type[Any]]) -> Scorer:
     kind = _resolve(component, extra)
     where = table_of(component)
+    options = _options(component, kind, settings)
     try:
-        scorer: Scorer = kind(**_options(component, kind, settings))
-    except (TypeError, ValueError) as error:
+        scorer: Scorer = kind(**options)
+    except Exception as error:  # the plug-in boundary: whatever its constructor raises is a wrong configuration
         raise ConfigError(f"{where}: {component.name} refuses its options: {error}") from error
     _check_shape(scorer, component)
     _check_names(where, "part", component.parts, [part.name for part in scorer.parts])
@@ -89,7 +92,7 @@ def _imported(path: str, where: str) -> type[Any]:
         raise ConfigError(f"{where}: path: {path!r} is not of the form package.module:Class")
     try:
         kind: type[Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the plug-in boundary: its module runs its own code
         raise ConfigError(f"{where}: path: cannot import {path!r}: {error}") from error
     return kind
 
