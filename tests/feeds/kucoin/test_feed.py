@@ -21,6 +21,7 @@ from zmart_stream.domain.market import (
     Depth,
     FeedState,
     FundingHistory,
+    FundingSettled,
     Listing,
     MarkIndex,
     Ticker,
@@ -281,6 +282,22 @@ def test_a_venue_that_takes_fewer_subscriptions_gets_more_connections() -> None:
 
     limits = {"subscriptions": 20, "topics_per_frame": 10, "dials": 100}
     with venue(contracts=12, limits=limits, quota_factor=1.0) as running:
+        asyncio.run(scenario(running))
+
+
+def test_settlements_that_no_topic_tells_are_asked_for() -> None:
+    async def scenario(place: Venue) -> None:
+        async with following(place, settlement_wait_s=0.5, depth_in_rank=0, depth_out_rank=0) as follower:
+            basket = follower.basket
+            await basket.until(follower.warm, 60)
+            await basket.until(lambda: len(basket.of(FundingHistory)) > 2 * len(follower.followed), 60)
+            last: dict[str, int] = {}
+            for history in basket.of(FundingHistory):
+                assert history.settlements[-1][0] >= last.get(history.symbol, 0)
+                last[history.symbol] = history.settlements[-1][0]
+            assert basket.of(FundingSettled) == []
+
+    with venue(contracts=4, speed=7200, unknowns={"announcements": False}) as running:
         asyncio.run(scenario(running))
 
 

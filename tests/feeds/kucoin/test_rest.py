@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -233,3 +235,26 @@ def test_settlements_come_ascending() -> None:
     rates, _ = ask(reply(found), lambda rest: rest.funding_rates("A", START, START + HOUR))
     assert rates == ((1000 * 10**6, -1e-4), (2000 * 10**6, 1e-4))
     assert msgspec.json.encode(rates)
+
+
+def test_a_resolver_that_hangs_holds_up_neither_the_request_nor_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        release.wait(30)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+
+    async def question() -> str:
+        async with KucoinRest(FeedSettings(rest_url="http://venue.example", request_timeout_s=0.2)) as rest:
+            with pytest.raises(FeedError) as refused:
+                await rest.server_time()
+        return str(refused.value)
+
+    try:
+        # asyncio.run joins the loop's executor threads: it would wait for the lookup if it ran there
+        assert asyncio.run(question()) == "timeout"
+        assert not release.is_set()
+    finally:
+        release.set()

@@ -25,6 +25,7 @@ from websockets.uri import parse_uri
 from zmart_stream.domain.errors import FeedError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.ports import Inbox, MarketClock
+from zmart_stream.feeds.kucoin.resolver import addresses
 from zmart_stream.feeds.kucoin.session import Fate, Session
 
 TURN_S = 0.25
@@ -307,14 +308,10 @@ async def dial(
     make: Callable[[], Connection], url: str, *, context: ssl.SSLContext | None, timeout_s: float, welcome_s: float
 ) -> Connection:
     """Connect, upgrade and wait for the welcome. Raises FeedError with the reason; leaves nothing open behind it."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "wss"
     connection: Connection | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                make, parts.hostname or "", parts.port or (443 if secure else 80), ssl=context if secure else None
-            )
+            connection = await _connect(make, url, context)
         async with asyncio.timeout(timeout_s + welcome_s):
             both: list[asyncio.Future[Any]] = [connection.ready, connection.closed]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -331,3 +328,25 @@ async def dial(
     if connection.closed.done():
         raise FeedError(connection.closed.result().reason)
     return connection
+
+
+async def _connect(make: Callable[[], Connection], url: str, context: ssl.SSLContext | None) -> Connection:
+    """The first of the host's addresses that takes us. Raises OSError."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    name, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    failure = OSError(f"no address for {name}")
+    for address in await addresses(name, port):
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                make,
+                address["host"],
+                port,
+                ssl=context if secure else None,
+                server_hostname=name if secure else None,
+            )
+        except OSError as error:
+            failure = error
+        else:
+            return connection
+    raise failure

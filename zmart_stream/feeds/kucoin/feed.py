@@ -25,11 +25,8 @@ from zmart_stream.feeds.kucoin.wire import Wire
 
 TIERS_EVERY_S = 2.0
 
-SETTLEMENT_WAIT_S = 60.0
-"""So long after a settlement (real seconds) REST is asked for what no topic told."""
-
-MOST_PACE = 1e6
-"""Beyond this market speed there is no real second to wait for."""
+MOST_PACE = 60.0
+"""Faster markets get no more patience than this: an hour would be a settlement."""
 
 
 class KucoinFeed:
@@ -127,13 +124,13 @@ class KucoinFeed:
         self._rest.pool.share = self._settings.steady_share
         await self._history.funding(self._by_gate(market))
         while True:
-            await asyncio.sleep(SETTLEMENT_WAIT_S)
+            await asyncio.sleep(self._settings.settlement_wait_s)
             await self._history.funding(self._unsettled())
 
     def _unsettled(self) -> list[str]:
         """Contracts that have settled, a while ago, without any topic telling: a lost connection, or a mute venue."""
         now = self._clock.now()
-        patience = int(SETTLEMENT_WAIT_S * self._settings.pace * 1e9) if self._settings.pace < MOST_PACE else 0
+        patience = int(self._settings.settlement_wait_s * min(self._settings.pace, MOST_PACE) * 1e9)
         found: list[str] = []
         for symbol in self._market:
             last = self._polls.listings.last_settlement(symbol, now)

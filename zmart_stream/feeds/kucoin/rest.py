@@ -21,6 +21,7 @@ from zmart_stream.feeds.kucoin import rows
 from zmart_stream.feeds.kucoin.budget import Gate, Priority, WeightPool
 from zmart_stream.feeds.kucoin.frames import DECODE_ERRORS, refused
 from zmart_stream.feeds.kucoin.klines import Page, Span, gaps
+from zmart_stream.feeds.kucoin.resolver import Resolver
 from zmart_stream.feeds.kucoin.settings import LOOPBACK_HOSTS, FeedSettings
 
 SUCCESS = "200000"
@@ -250,7 +251,7 @@ class KucoinRest:
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.settings.request_timeout_s),
-                connector=aiohttp.TCPConnector(ssl=tls_context(self.settings.ca_file), limit=0),
+                connector=aiohttp.TCPConnector(ssl=tls_context(self.settings.ca_file), limit=0, resolver=Resolver()),
             )
         url = self.settings.rest_url.rstrip("/") + path
         try:

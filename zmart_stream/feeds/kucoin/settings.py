@@ -58,6 +58,7 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     contracts_every_s: float = 10.0
     status_every_s: float = 10.0
     depth_rotation_s: float = 120.0
+    settlement_wait_s: float = 60.0  # after a settlement that no topic told, before REST is asked
 
     # belief
     max_ahead_s: float = 60.0  # venue time may lead ours by so much (times speed)
