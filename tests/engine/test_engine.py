@@ -342,6 +342,49 @@ def test_a_snapshot_goes_on_bit_for_bit(cut: int) -> None:
     assert msgspec.msgpack.encode(engine.snapshot(full=True)) == msgspec.msgpack.encode(other.snapshot(full=True))
 
 
+def copied(engine: Engine) -> Engine:
+    other = make(engine.settings, session=9)
+    other.restore(packed(engine.snapshot(full=True)))
+    return other
+
+
+def test_what_a_sweep_has_yet_to_see_is_in_the_snapshot() -> None:
+    engine, session, _ = started()
+    at = engine.now + 400 * NS
+    feed(engine, [Tick(ts=at)])
+    cover(engine, session, at, None)
+    feed(engine, [Tick(ts=at + 400 * NS)])
+    cover(engine, session, at + 400 * NS, at + 400 * NS)
+    other = copied(engine)
+    told = engine.process(Tick(ts=at + 402 * NS))
+    assert of(ScoreChanged, told) or of(HoldChanged, told)
+    assert other.process(Tick(ts=at + 402 * NS)) == told
+    assert [s.live for s in other.market.states] == [s.live for s in engine.market.states]
+
+
+def test_before_the_first_close_a_poll_freezes_parts_whose_count_doubled() -> None:
+    engine, session = make(), Session(3)
+    few = {c.symbol for c in session.contracts[:4]}
+    late = []
+    for message in session.start():
+        if isinstance(message, WarmUp) and not message.ended and message.done != 4:
+            continue
+        if isinstance(message, Bars) and message.symbol not in few:
+            late.append(message)
+        else:
+            engine.process(message)
+    at = engine.now
+    feed(engine, [msgspec.structs.replace(m, ts=at) for m in late])
+    before = {row["symbol"]: row["score"] for row in engine.rankings()}
+    engine.process(session.stats(0, at))
+    other = copied(engine)
+    told = engine.process(Tick(ts=at + 2 * NS))
+    after = {row["symbol"]: row["score"] for row in engine.rankings()}
+    assert max(abs(after[symbol] - score) for symbol, score in before.items()) > 0.5
+    assert of(ScoreChanged, told)
+    assert other.process(Tick(ts=at + 2 * NS)) == told
+
+
 def test_a_restart_waits_for_the_repair_and_does_not_fill_again() -> None:
     engine, session, told = started()
     told = feed(engine, session.run(engine.now, CLOSE - 900 * NS, 20 * NS))

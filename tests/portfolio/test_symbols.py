@@ -275,14 +275,24 @@ def test_a_smaller_book_lets_the_weakest_go() -> None:
 
 
 def test_snapshot_goes_on_with_every_streak() -> None:
-    low = standings({"A": 80.0, "B": 10.0, "N": 95.0})
-    one, two = filled({"A": 80.0, "B": 70.0}, max_symbols=2), filled({"A": 80.0, "B": 70.0}, max_symbols=2)
-    closes(one, [low, low])
-    closes(two, [low, low])
-    packed = msgspec.msgpack.decode(msgspec.msgpack.encode(two.snapshot()))
-    two.restore(packed)
-    assert closes(one, [low, low], T0 + 2 * HOUR) == closes(two, [low, low], T0 + 2 * HOUR)
-    assert one.snapshot() == two.snapshot()
+    field = standings({"A": 80.0, "B": 60.0, "C": 10.0, "N": 95.0}) | {"D": standing("D", 70.0, live=False)}
+    told = []
+    for packs in (False, True):
+        book = filled({"A": 80.0, "B": 60.0, "C": 70.0, "D": 70.0}, max_symbols=4, min_hold_s=0.0, grace=3)
+        closes(book, [field, field])
+        if packs:
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(book.snapshot()))
+            book = manager(max_symbols=4, min_hold_s=0.0, grace=3)
+            book.restore(state)
+        told.append(closes(book, [field], T0 + 2 * HOUR)[0])
+    assert [(c.reason, c.symbol_in, c.symbol_out) for c in told[0]] == [
+        ("not_eligible", None, "D"),
+        ("exit_score", None, "C"),
+        ("replace", "N", "B"),
+    ]
+    assert [(c.reason, c.symbol_in, c.symbol_out, c.numbers) for c in told[1]] == [
+        (c.reason, c.symbol_in, c.symbol_out, c.numbers) for c in told[0]
+    ]
 
 
 def test_adopting_the_stored_book_remembers_what_the_snapshot_missed() -> None:
