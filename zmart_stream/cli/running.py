@@ -87,11 +87,12 @@ def sandbox(
         "contracts": contracts, "speed": _speed(speed), "quota_factor": quota_factor, "market": market,
         "history": _days(history), "start": start, "scenario": scenario,
     }  # fmt: skip
-    from zmart_stream.sandbox.main import run_sandbox  # noqa: PLC0415  off the start path of the asking verbs
     from zmart_stream.sandbox.settings import settings_from  # noqa: PLC0415  off the start path of the asking verbs
 
     values = {name: value for name, value in given.items() if value is not None}
     settings = settings_from(_joined(values, sets or []))
+    from zmart_stream.sandbox.main import run_sandbox  # noqa: PLC0415  the market's libraries, once they are needed
+
     try:
         run_sandbox(settings)
     except OSError as error:
