@@ -375,8 +375,8 @@ def test_before_the_first_close_a_poll_freezes_parts_whose_count_doubled() -> No
             engine.process(message)
     at = engine.now
     feed(engine, [msgspec.structs.replace(m, ts=at) for m in late])
-    before = {row["symbol"]: row["score"] for row in engine.rankings()}
     engine.process(session.stats(0, at))
+    before = {row["symbol"]: row["score"] for row in engine.rankings()}
     other = copied(engine)
     told = engine.process(Tick(ts=at + 2 * NS))
     after = {row["symbol"]: row["score"] for row in engine.rankings()}
