@@ -107,7 +107,7 @@ class Engine(Reads):
             self._timers.set("first_fill", ts + int(after))
 
     def _sweep(self, now: int) -> list[Message]:
-        """Score what was loaded, judge ages, the universe after a poll, the hold, and whether the first fill may come."""
+        """Score what was loaded; judge ages, the universe after a poll, the hold, whether the first fill may come."""
         told: list[Message] = list(self.scoring.catch_up(now))
         for state in self.market.sweep(now):
             change = self.scoring.refresh(state, now)
