@@ -12,6 +12,7 @@ import pytest
 
 from tests.feeds.kucoin.venue import Follower, Venue, following, venue
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
+from zmart_stream.domain.errors import FeedError
 from zmart_stream.domain.market import (
     DAY_S,
     HOUR_S,
@@ -29,6 +30,8 @@ from zmart_stream.domain.market import (
     VenueStatus,
     WarmUp,
 )
+from zmart_stream.feeds.kucoin.rest import KucoinRest
+from zmart_stream.feeds.kucoin.settings import FeedSettings
 
 SECOND = 1_000_000_000
 HOUR = HOUR_S * SECOND
@@ -123,6 +126,20 @@ def test_a_restart_fetches_the_gap_only(place: Venue) -> None:
             assert any(bars.interval_s == DAY_S for bars in again.basket.of(Bars)) is midnight
 
     asyncio.run(scenario())
+
+
+def test_a_venue_of_its_own_authority_is_trusted_by_ca_file_alone() -> None:
+    async def scenario(place: Venue) -> None:
+        ca_file = next(line.split(": ", 1)[1].strip() for line in place.lines if line.startswith("ca file"))
+        async with following(place, ca_file=ca_file) as follower:
+            await follower.until_complete()
+            await follower.basket.until(lambda: follower.basket.of(Ticker))
+        async with KucoinRest(FeedSettings(rest_url=place.url)) as stranger:
+            with pytest.raises(FeedError):
+                await stranger.server_time()
+
+    with venue(contracts=4, tls=True) as running:
+        asyncio.run(scenario(running))
 
 
 # --- faults
