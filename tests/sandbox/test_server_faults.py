@@ -2,13 +2,13 @@
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.sandbox.venue_client import Bench, Socket, venue
+from tests.sandbox.venue_client import Bench, Socket, eventually, venue
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.fault_kinds import KINDS, read_scenario
 from zmart_stream.sandbox.hostile import BREAKING, FORMS
@@ -57,12 +57,14 @@ def test_a_scenario_runs_by_real_and_by_venue_time(tmp_path: Path) -> None:
             statuses = []
             while statuses[-2:] != ["close", "open"]:
                 statuses.append((await bench.get("status"))["status"])
-            while (await bench.reply("contracts/SOLUSDTM"))[2].find("404000") > 0:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: _holds(bench, "SOLUSDTM", listed=True))
             row = await bench.get("contracts/SOLUSDTM")
             assert row["firstOpenDate"] > bench.server.clock.start // 10**6
-            while (await bench.get(f"contracts/{OTHER}"))["status"] != "Paused":
-                await asyncio.sleep(0.01)
+
+            async def paused() -> bool:
+                return bool((await bench.get(f"contracts/{OTHER}"))["status"] == "Paused")
+
+            await eventually(paused)
             assert bench.server.clock.now() // 10**6 >= 1795169370000
 
     asyncio.run(run())
@@ -81,8 +83,7 @@ def test_expired_tokens_no_pong_and_a_half_open_connection() -> None:
             await bench.fault(kind="no_pong", duration=0.3)
             await socket.send(id="p", type="ping")
             assert "p" not in [(await socket.push(TICKER)).get("id") for _ in range(2)]
-            while not (await bench.state())["faults"] == []:
-                await socket.push(TICKER)
+            await bench.calm()
             assert (await socket.ask(id="q", type="ping"))["type"] == "pong"
 
             other = await bench.connect(TICKER)
@@ -94,7 +95,7 @@ def test_expired_tokens_no_pong_and_a_half_open_connection() -> None:
             now = await _sent(bench)
             assert now[0] == sent[0]
             assert now[-1] > sent[-1]
-            await _calm(bench)
+            await bench.calm()
             assert not socket.ws.closed
             await socket.send(id="s", type="ping")
             assert (await socket.until(lambda f: f["type"] == "pong"))["id"] == "s"
@@ -142,7 +143,7 @@ def test_lost_doubled_and_late_frames_break_the_sequence(kind: str, steps: set[i
             await bench.fault(kind=kind, topics=["*level2:*"], every=5, delay=0.05)
             socket = await bench.connect(LEVEL2)
             numbers = [(await socket.push(LEVEL2))["sn"] for _ in range(300)]
-            seen = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+            seen = {b - a for a, b in pairwise(numbers)}
             if steps is None:
                 assert any(step < 0 for step in seen)
             else:
@@ -191,34 +192,29 @@ def test_rest_storms_blocks_wrong_bodies_and_delays() -> None:
         async with venue() as bench:
             await bench.fault(kind="storm_429", duration=0.2)
             assert _code(await bench.reply("status"))[:2] == (429, True)
-            await _calm(bench)
+            await bench.calm()
             await bench.fault(kind="storm_429", headers=False, duration=0.2)
             status, gateway, text = _code(await bench.reply("status"))
             assert (status, gateway) == (429, False)
             assert "System-level rate limit exceeded" in text
-            await _calm(bench)
+            await bench.calm()
             await bench.fault(kind="block_1015", duration=0.2)
             status, headers, text = await bench.reply("status")
             assert (status, headers["Content-Type"].startswith("text/html")) == (429, True)
             assert "1015" in text
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 await bench.dial("any")
-            await _calm(bench)
+            await bench.calm()
             await bench.fault(kind="error_body", paths=["kline/*"], code="500000", message="boom", duration=0.2)
             assert _code(await bench.reply("kline/query"))[::2] == (200, '{"code":"500000","msg":"boom"}')
             assert (await bench.get("status"))["status"] == "open"
-            await _calm(bench)
+            await bench.calm()
             await bench.fault(kind="slow_rest", paths=["timestamp"], delay=0.2, duration=1)
             before = time.monotonic()
             await bench.get("timestamp")
             assert time.monotonic() - before >= 0.2
 
     asyncio.run(run())
-
-
-async def _calm(bench: Bench) -> None:
-    while (await bench.state())["faults"]:
-        await asyncio.sleep(0.01)
 
 
 def test_a_stale_book_lags_the_stream() -> None:
@@ -230,7 +226,7 @@ def test_a_stale_book_lags_the_stream() -> None:
             while (await socket.push(LEVEL2))["sn"] < first["sequence"] + 20:
                 pass
             assert await bench.get("level2/snapshot", symbol=SYMBOL) == first
-            await _calm(bench)
+            await bench.calm()
             assert (await bench.get("level2/snapshot", symbol=SYMBOL))["sequence"] > first["sequence"] + 10
 
     asyncio.run(run())
@@ -253,18 +249,16 @@ def test_null_funding_a_pause_and_a_delisting() -> None:
 
             await bench.fault(kind="delist", symbols=["SOLUSDTM"], delay=0.3, duration=0.5)
             assert (await bench.get("contracts/SOLUSDTM"))["expireDate"] > bench.server.clock.now() // 10**6
-            while _count(await bench.get("contracts/active")) != 5:
-                await asyncio.sleep(0.02)
+            await eventually(lambda: _holds(bench, "SOLUSDTM", listed=False))
             assert (await bench.reply("ticker?symbol=SOLUSDTM"))[2].find("200003") > 0
-            while _count(await bench.get("contracts/active")) != 6:
-                await asyncio.sleep(0.02)
+            await eventually(lambda: _holds(bench, "SOLUSDTM", listed=True))
             assert (await bench.get("contracts/SOLUSDTM"))["expireDate"] is None
 
     asyncio.run(run())
 
 
-def _count(rows: list[Any]) -> int:
-    return len(rows)
+async def _holds(bench: Bench, symbol: str, *, listed: bool) -> bool:
+    return (symbol in await bench.listed()) is listed
 
 
 def test_a_busy_service_and_an_outage() -> None:
@@ -273,7 +267,7 @@ def test_a_busy_service_and_an_outage() -> None:
             await bench.fault(kind="service_busy", duration=0.3)
             (error,) = await (await bench.dial()).drained()
             assert (error["code"], error["data"]) == (509, "service busy, please retry later")
-            await _calm(bench)
+            await bench.calm()
             socket = await bench.connect(TICKER)
             high = (await socket.push(TICKER))["sn"]
             port = bench.server.port

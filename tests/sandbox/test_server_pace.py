@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.sandbox.venue_client import WAIT_S, venue
+from tests.sandbox.venue_client import WAIT_S, eventually, venue
 from zmart_stream.sandbox.market import Market
 from zmart_stream.sandbox.settings import settings_from
 from zmart_stream.sandbox.synthetic import synthetic_market
@@ -80,9 +80,7 @@ def test_the_clock_stops_at_the_end_of_a_record() -> None:
                     await socket.frame()
             assert (await bench.state())["venue_time"] == ending.end
         async with venue(_Ending(whole), speed=240, start="2026-11-20T10:07:30Z") as bench:  # type: ignore[arg-type]
-            async with asyncio.timeout(WAIT_S):
-                while not (await bench.state())["ended"]:
-                    await asyncio.sleep(0.02)
+            await eventually(bench.ended)
             assert await bench.get("timestamp") == ending.end // 1_000_000
 
     asyncio.run(run())
@@ -97,7 +95,10 @@ def test_the_clock_can_be_held() -> None:
             assert bench.server.clock.now() == held
             async with bench.http.post(f"{bench.server.url}/_sandbox/clock", json={"hold": False}) as reply:
                 assert reply.status == 200
-            while bench.server.clock.now() == held:
-                await asyncio.sleep(0.005)
+
+            async def moved() -> bool:
+                return bench.server.clock.now() > held
+
+            await eventually(moved)
 
     asyncio.run(run())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,13 @@ from zmart_stream.sandbox.synthetic import synthetic_market
 START = "2026-11-20T10:07:30+00:00"
 WAIT_S = 30.0
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until `condition` holds; the venue tells nobody when it changes by itself."""
+    async with asyncio.timeout(WAIT_S):
+        while not await condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
 
 
 class Socket:
@@ -90,6 +97,20 @@ class Bench:
     async def state(self) -> dict[str, Any]:
         async with self.http.get(f"{self.server.url}/_sandbox/state") as reply:
             return dict(await reply.json())
+
+    async def calm(self) -> None:
+        """Wait until no fault is in force."""
+
+        async def none() -> bool:
+            return not (await self.state())["faults"]
+
+        await eventually(none)
+
+    async def ended(self) -> bool:
+        return bool((await self.state())["ended"])
+
+    async def listed(self) -> list[str]:
+        return [row["symbol"] for row in await self.get("contracts/active")]
 
     async def fault(self, **fault: Any) -> None:
         async with self.http.post(f"{self.server.url}/_sandbox/fault", json=fault) as reply:

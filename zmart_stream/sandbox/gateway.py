@@ -57,7 +57,7 @@ class Gateway:
             response = await handler(request)
             if name != "timestamp":
                 response.headers.update(charge.headers())
-            envelope.squeeze(request, response)
+            await envelope.squeeze(request, response)
             return response
 
         return answer

@@ -20,10 +20,21 @@ def java_number(value: float) -> str:
     if 1e-3 <= abs(value) < 1e7:
         text = repr(value)
         return text[:-2] if text.endswith(".0") and int(value) % 2 else text
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    mantissa = "".join(map(str, digits))
-    power = int(exponent) + len(digits) - 1
-    return f"{'-' if sign else ''}{mantissa[0]}.{mantissa[1:] or '0'}E{power}"
+    return f"{'-' if value < 0 else ''}{_scientific(repr(abs(value)))}"
+
+
+def _scientific(text: str) -> str:
+    """A positive double's shortest text as `d.dddE±n`."""
+    digits, _, power = text.partition("e")
+    whole, _, fraction = digits.partition(".")
+    fraction = "" if fraction == "0" else fraction
+    if power:
+        return f"{whole}.{fraction or '0'}E{int(power)}"
+    if whole != "0":
+        digits = (whole + fraction).rstrip("0")
+        return f"{digits[0]}.{digits[1:] or '0'}E{len(whole) - 1}"
+    digits = fraction.lstrip("0")
+    return f"{digits[0]}.{digits[1:] or '0'}E{len(digits) - len(fraction) - 1}"
 
 
 def java_values(value: Any) -> Any:

@@ -6,7 +6,6 @@ import heapq
 import time
 
 from zmart_stream.sandbox.cadenced import Cadenced, Desk
-from zmart_stream.sandbox.clock import SECOND
 from zmart_stream.sandbox.hub import Channel, Hub
 from zmart_stream.sandbox.level2 import Change
 from zmart_stream.sandbox.market import Print
@@ -97,8 +96,8 @@ class Publisher:
         self._cadenced.late_candles(now, self._desks)
 
     def prefetch(self, venue_ns: int) -> None:
-        """Prepare the share of the coming minute's tape that `venue_ns` of venue time asks for."""
-        self._tape.prefetch(2.0 * venue_ns / (60 * SECOND))
+        """Prepare what is told next, as far as `venue_ns` of venue time asks for."""
+        self._tape.prefetch(venue_ns)
 
     def _desk(self, symbol: str) -> Desk:
         desk = self._desks.get(symbol)

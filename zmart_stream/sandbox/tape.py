@@ -11,6 +11,8 @@ from zmart_stream.sandbox.market import Market, Print
 
 Desk = TypeVar("Desk")
 
+_HASTE = 2.0  # preparations are done in half the time there is
+
 
 class _Sheet(Generic[Desk]):
     """The trades of one minute, of the symbols fetched so far."""
@@ -40,6 +42,9 @@ class Tape(Generic[Desk]):
         self._market = market
         self._now = now
         self._followed: dict[int, tuple[str, Desk]] = {}
+        self._hour = 0
+        self._cold: list[tuple[str, Desk]] = []
+        self._credit = 0.0
         self._sheet: _Sheet[Desk] = _Sheet(now // MINUTE)
         self._next: _Sheet[Desk] = _Sheet(now // MINUTE + 1)
 
@@ -53,9 +58,19 @@ class Tape(Generic[Desk]):
         """Stop handing out the trades of the symbol with this rank."""
         self._followed.pop(rank, None)
 
-    def prefetch(self, share: float) -> None:
-        """Fetch about `share` of the coming minute's symbols, so that no minute begins with a stall."""
-        self._fill(1 + int(share * len(self._followed)))
+    def prefetch(self, venue_ns: int) -> None:
+        """Do the share that `venue_ns` of venue time asks for of two jobs, so that no minute or hour begins with a
+        stall: fetch the coming minute, and ask for the coming hour, which markets prepare as a whole.
+        """
+        share = _HASTE * venue_ns * len(self._followed)
+        self._fill(1 + int(share / MINUTE))
+        hour = self._sheet.minute // 60 + 1
+        if hour != self._hour:
+            self._hour, self._cold, self._credit = hour, list(self._followed.values()), 0.0
+        self._credit += share / (60 * MINUTE)
+        while self._credit >= 1 and self._cold:
+            self._credit -= 1
+            self._market.prints(self._cold.pop()[0], hour * 60)
 
     def due(self, now: int) -> Iterator[tuple[Desk, Print]]:
         """Every trade up to and including `now` that was not handed out yet, in order."""
@@ -80,9 +95,9 @@ class Tape(Generic[Desk]):
 
     def _fill(self, number: int) -> None:
         sheet = self._next
-        if len(sheet.have) >= len(self._followed):
-            return
         missing = [rank for rank in self._followed if rank not in sheet.have]
+        if not missing:
+            return
         rows = sheet.rows
         for rank in missing[:number]:
             sheet.have[rank] = None
