@@ -375,14 +375,16 @@ def test_before_the_first_close_a_poll_freezes_parts_whose_count_doubled() -> No
             engine.process(message)
     at = engine.now
     feed(engine, [msgspec.structs.replace(m, ts=at) for m in late])
-    engine.process(session.stats(0, at))
+    engine.process(Tick(ts=at + 2 * NS))
+    engine.process(session.stats(0, at + 2 * NS))
     before = {row["symbol"]: row["score"] for row in engine.rankings()}
+    assert len(before) == 16
     other = copied(engine)
-    told = engine.process(Tick(ts=at + 2 * NS))
+    told = engine.process(Tick(ts=at + 4 * NS))
     after = {row["symbol"]: row["score"] for row in engine.rankings()}
     assert max(abs(after[symbol] - score) for symbol, score in before.items()) > 0.5
     assert of(ScoreChanged, told)
-    assert other.process(Tick(ts=at + 2 * NS)) == told
+    assert other.process(Tick(ts=at + 4 * NS)) == told
 
 
 def test_a_restart_waits_for_the_repair_and_does_not_fill_again() -> None:

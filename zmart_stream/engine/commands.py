@@ -84,6 +84,7 @@ class Commands:
             change = stages.scoring.row_loaded(state, command.ts)
             if change is not None:
                 told.append(change)
+        told += stages.scoring.catch_up(command.ts)
         answer = Recalculated(
             ts=command.ts,
             request_id=command.request_id,
