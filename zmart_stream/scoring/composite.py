@@ -36,6 +36,7 @@ class Component:
     __slots__ = (
         "absent",
         "close_failures",
+        "columns",
         "confidence",
         "lost",
         "name",
@@ -65,6 +66,7 @@ class Component:
         self.seen = [attrgetter(part.seen) if part.seen else None for part in self.parts]
         self.sections = [CrossSection.freeze(part, np.empty(0)) for part in self.parts]
         self.raw: list[list[float]] = []
+        self.columns: FloatArray | None = None  # `raw_columns` while a freezing goes on
         self.terms: list[list[float]] = []
         self.present: list[float] = []
         self.confidence: list[float] = []
@@ -165,7 +167,8 @@ class Component:
 
         Returns pulls and the weight of stale parts, shape (rows,).
         """
-        raw = self.raw_columns()
+        raw = self.raw_columns() if self.columns is None else self.columns
+        self.columns = None
         rows = raw.shape[1]
         terms = np.zeros_like(raw)
         total, present, known, stale = np.zeros((4, rows))

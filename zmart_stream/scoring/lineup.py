@@ -115,9 +115,9 @@ class Lineup:
 
     def take_close(self, ts: int) -> None:
         """All parts of all rows at the bar just closed."""
-        bars = self._market.view()
+        bars, seen = self._market.view(), seen_columns(self.components, self._states)
         for component in tuple(self.components):
-            self._take_columns(component, bars, ts)
+            self._take_columns(component, bars, seen, ts)
 
     def take_rows(self, ts: int) -> None:
         """All parts of all rows that move within a bar, at the provisional price."""
@@ -126,12 +126,12 @@ class Lineup:
                 for state in self._states:
                     self.take_component(component, state, ts)
 
-    def _take_columns(self, component: Component, bars: BarView, ts: int) -> None:
+    def _take_columns(self, component: Component, bars: BarView, seen: dict[str, FloatArray], ts: int) -> None:
         raw = self._closed(component, bars, ts)
         component.lost = raw is None
         component.absent = [component.lost] * len(self._states)
         if raw is not None:
-            component.put_columns(raw, seen_columns((component,), self._states))
+            component.put_columns(raw, seen)
 
     def _closed(self, component: Component, bars: BarView, ts: int) -> FloatArray | None:
         """The component's raw values at a close, None if the scorer failed."""
@@ -147,18 +147,22 @@ class Lineup:
     # -- cross-sections ----------------------------------------------------------------------------------------------
 
     def freeze(self, wanted: Callable[[int, int], bool]) -> bool:
-        """Freeze the parts for which `wanted(count frozen, count now)`; True if there were any."""
+        """Freeze the parts for which `wanted(count frozen, count now)`; True if there were any: map all rows then."""
         universe = self._universe()
         frozen = False
         for component in self.components:
-            for i, raw in enumerate(component.raw_columns()):
+            component.columns = component.raw_columns()
+            for i, raw in enumerate(component.columns):
                 values = raw[universe]
                 if wanted(component.sections[i].count, int(np.isfinite(values).sum())):
                     component.sections[i] = CrossSection.freeze(component.parts[i], values)
                     frozen = True
         if frozen:
             self.plan()
-        return frozen
+            return True
+        for component in self.components:
+            component.columns = None
+        return False
 
     def counts(self) -> list[tuple[int, int]]:
         """(count frozen, count now) of every part."""
@@ -220,7 +224,7 @@ class Lineup:
 
     def _compute(self, component: Component, ts: int) -> None:
         """Values and cross-sections of a new component between two closes."""
-        self._take_columns(component, self._market.view(), ts)
+        self._take_columns(component, self._market.view(), seen_columns((component,), self._states), ts)
         if component.lost:
             return
         for state in self._states:

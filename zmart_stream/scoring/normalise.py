@@ -40,7 +40,7 @@ class CrossSection:
         self._mids = mids
         self._pieces = _pieces(values, mids)
         self.ascending: list[float] = values.tolist()
-        self.pieces: list[list[float]] = self._pieces.T.tolist()
+        self.pieces: list[tuple[float, ...]] = list(zip(*self._pieces.tolist(), strict=True))
 
     @classmethod
     def freeze(cls, part: Part, raw: FloatArray) -> CrossSection:
