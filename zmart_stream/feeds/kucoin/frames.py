@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -11,12 +11,13 @@ from zmart_stream.domain.errors import MalformedMessageError
 
 Raw = msgspec.Raw
 Row = tuple[float, int]
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class TickerData(msgspec.Struct, gc=False):
     """`data` of tickerV2."""
 
-    sequence: int
+    sequence: Sequence
     ts: int
     bestBidPrice: float | None = None
     bestAskPrice: float | None = None
@@ -27,7 +28,7 @@ class TickerData(msgspec.Struct, gc=False):
 class TradeData(msgspec.Struct, gc=False):
     """`data` of execution."""
 
-    sequence: int
+    sequence: Sequence
     ts: int
     price: float
     size: int
@@ -39,7 +40,7 @@ class DepthData(msgspec.Struct, gc=False):
 
     bids: tuple[Row, ...] | None
     asks: tuple[Row, ...] | None
-    sequence: int | None = None
+    sequence: Sequence | None = None
     ts: int | None = None
     timestamp: int | None = None
 
@@ -133,7 +134,7 @@ def refused(error: Exception) -> MalformedMessageError:
     text = str(error)
     if isinstance(error, RecursionError):
         return MalformedMessageError("too_deep", "nesting")
-    if "out of range" in text:
+    if "out of range" in text or "Expected `int` >=" in text or "Expected `int` <=" in text:
         return MalformedMessageError("out_of_range", text)
     if isinstance(error, msgspec.ValidationError):
         if "missing required field" in text:
