@@ -268,6 +268,15 @@ def test_while_stale_it_is_the_lower_of_computed_and_the_last_fresh() -> None:
         engine.touch(state, Moves.TICKER, now)
         shown = engine.explain_row(state.row, now)
         assert shown["score"] == pytest.approx(min(shown["computed"], fresh[state.row]), abs=1e-6)
+        state.oi_change, state.oi_span_h = 9.0, 72.0  # more is known now, and it is good
+        engine.touch(state, Moves.POLL, now)
+    engine.freeze(now)
+    capped = 0
+    for row, last in enumerate(fresh):
+        shown = engine.explain_row(row, now)
+        assert shown["score"] == pytest.approx(min(shown["computed"], last), abs=1e-6)
+        capped += shown["computed"] > last
+    assert capped
     market.cache.coverage(Coverage(ts=now, topic="execution", symbols=tuple(market.symbols), since=now))
     market.cache.coverage(Coverage(ts=now, topic="ticker", symbols=tuple(market.symbols), since=now))
     market.quote(now + NS)
@@ -277,6 +286,22 @@ def test_while_stale_it_is_the_lower_of_computed_and_the_last_fresh() -> None:
         shown = engine.explain_row(state.row, now)
         assert not shown["stale"]
         assert shown["score"] == shown["computed"]
+
+
+def test_a_message_that_makes_its_topic_fresh_is_felt_at_once() -> None:
+    market = SmallMarket(seed=9)
+    engine = started(market)
+    lose(market, market.start + 60 * NS)
+    now = market.start + 400 * NS
+    for state in market.cache.sweep(now):
+        engine.refresh(state, now)
+    state = market.cache.states[0]
+    sure = engine.confidence(0)
+    market.cache.coverage(Coverage(ts=now, topic="execution", symbols=(state.symbol,), since=now))
+    assert market.play(market.trade(state.symbol, state.price, 1, now)) is state
+    engine.touch(state, Moves.TRADE, now)
+    assert engine.confidence(0) > sure + 0.1
+    assert scores(restored(engine, market), market) == scores(engine, market)
 
 
 def test_a_snapshot_goes_on_with_the_same_messages() -> None:
