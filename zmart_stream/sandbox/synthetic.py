@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.barmarket import BarMarket
@@ -73,6 +72,15 @@ def _between_nodes(key: int, days: int, period: int) -> FloatArray:
     return np.asarray(values[node] * (1.0 - share) + values[node + 1] * share, dtype=np.float64)
 
 
+def _reverting(steps: FloatArray) -> FloatArray:
+    """y[i] = steps[i] + _REVERSION · y[i−1], by doubling: SciPy's filter would cost most of the venue's start."""
+    level, reach, factor = steps.copy(), 1, _REVERSION
+    while reach < len(level):
+        level[reach:] = level[reach:] + factor * level[:-reach]
+        reach, factor = 2 * reach, factor * factor
+    return level
+
+
 def _walk(key: int, volatility: float) -> _Walk:
     days = np.arange(HORIZON_DAYS, dtype=np.int64)
     vol = volatility * np.exp(
@@ -81,7 +89,7 @@ def _walk(key: int, volatility: float) -> _Walk:
     jump = np.where(uniforms(key ^ 3, days) < _JUMP_SHARE, _JUMP_SIZE, 1.0)
     drift = _TREND * volatility * _between_nodes(key ^ 4, HORIZON_DAYS, 23)
     level = np.zeros(HORIZON_DAYS)
-    level[1:] = lfilter([1.0], [1.0, -_REVERSION], vol * jump * normals(key ^ 5, days) + drift)[:-1]
+    level[1:] = _reverting(vol * jump * normals(key ^ 5, days) + drift)[:-1]
     return _Walk(level, vol * jump)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from math import erf, sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from zmart_stream.scoring.base import FloatArray, Part
 
@@ -19,6 +19,7 @@ LEAST = 8
 """Fewer values than this say too little about a percentile."""
 
 ROOT2 = sqrt(2.0)
+_NORMAL = NormalDist()
 
 
 class CrossSection:
@@ -84,7 +85,7 @@ class CrossSection:
     def _reference_inverse(self, pct: float) -> float | None:
         if not 0.0 < pct < 100.0:
             return None
-        wanted = self.part.location + self.part.scale * float(ndtri(pct / 100.0))
+        wanted = self.part.location + self.part.scale * _NORMAL.inv_cdf(pct / 100.0)
         return _solve(self.part, wanted)
 
     def snapshot(self) -> dict[str, Any]:
