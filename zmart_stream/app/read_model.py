@@ -92,6 +92,14 @@ class ReadModel:
             "uptime_s": round(time.monotonic() - self._began, 1),
         }
 
+    def status_line(self) -> str:
+        """One line for the service manager: warm-up, what lives, the book, and whether it holds."""
+        status = self._engine.status()
+        warm_up, hold = status["warm_up"], status["hold"]
+        progress = "" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}, "
+        holds = f", holds: {hold['reason']}" if hold["on"] else ""
+        return f"{progress}{status['live']}/{status['universe']} contracts live, book {status['book']['size']}{holds}"
+
     def rankings(self, kind: str = "COMPOSITE") -> list[dict[str, Any]]:
         """Every contract with a score of that kind, best first. Raises KeyError for an unknown kind."""
         held = {holding.symbol for holding in self._book.holdings}

@@ -1,0 +1,237 @@
+"""From settings to a system: every part made once, and handed to those that need it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from zmart_stream import __version__
+from zmart_stream.api.calls import Services
+from zmart_stream.app.announce import announce
+from zmart_stream.app.clock import make_clock
+from zmart_stream.app.commander import RunnerCommander
+from zmart_stream.app.compose.edges import feed_settings, open_api, set_up_logs, storage_settings
+from zmart_stream.app.compose.past import restored_engine
+from zmart_stream.app.config import Loaded, Sources
+from zmart_stream.app.core_settings import core_settings
+from zmart_stream.app.inbox import Inbox
+from zmart_stream.app.read_model import ReadModel
+from zmart_stream.app.recording import Recorder
+from zmart_stream.app.reload import Reload
+from zmart_stream.app.runner import Runner
+from zmart_stream.app.settings import Settings
+from zmart_stream.app.state import lock, state_folder
+from zmart_stream.app.system import System
+from zmart_stream.app.venue import Venue, find_venue, sandbox_values
+from zmart_stream.app.venue_process import VenueProcess
+from zmart_stream.domain.bars import RepairWanted, TopicSilent
+from zmart_stream.domain.commands import StorageDegraded, StorageRecovered
+from zmart_stream.domain.market import HOUR_S
+from zmart_stream.domain.message import Message
+from zmart_stream.feeds.kucoin.feed import KucoinFeed
+from zmart_stream.feeds.kucoin.rest import KucoinRest
+from zmart_stream.ops.health import not_ready
+from zmart_stream.ops.systemd import Notifier
+from zmart_stream.storage.database import Database
+from zmart_stream.storage.integrity import check_book
+from zmart_stream.storage.items import SnapshotTaken
+from zmart_stream.storage.reader import StorageReader, StoredState
+from zmart_stream.storage.venue import check_venue
+from zmart_stream.storage.writer import StorageWriter
+
+HOUR_NS = HOUR_S * 1_000_000_000
+
+log = structlog.get_logger("daemon")
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a start has opened before the core is made."""
+
+    folder: Path
+    database: Database
+    stored: StoredState
+    venue: Venue
+    child: VenueProcess | None
+
+
+async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> System:
+    """Open everything but the sockets: state folder, database, venue, engine with its past. Raises ZmartError."""
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(loaded.settings, sources, stack)
+        parts = _Assembly(loaded, sources, opened, capture)
+        stack.push_async_callback(parts.rest.close)
+        return parts.system(stack.pop_all())
+
+
+async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExitStack) -> Opened:
+    folder = state_folder(settings.state_dir, sandbox=sources.sandbox)
+    stack.callback(lock(folder).close)
+    database = Database(settings.storage.url or f"sqlite:///{folder / 'zmart.db'}", storage_settings(settings))
+    await database.open()
+    stack.push_async_callback(database.close)
+    for notice in database.notices:
+        log.warning("storage.notice", reason=notice)
+    reader = StorageReader(database)
+    child = None
+    if sources.sandbox:
+        child = VenueProcess(sandbox_values(settings, folder, await reader.last_ts()))
+        stack.push_async_callback(child.stop)
+        await child.start()
+    venue = await find_venue(settings, child)
+    await check_venue(database, venue.identity)
+    await check_book(database)
+    return Opened(folder, database, await reader.load_state(__version__), venue, child)
+
+
+class _Assembly:
+    """The parts of one daemon while they are put together."""
+
+    def __init__(self, loaded: Loaded, sources: Sources, opened: Opened, capture: Path | None) -> None:
+        settings, venue, stored = loaded.settings, opened.venue, opened.stored
+        self.settings, self.opened = settings, opened
+        core = core_settings(settings, venue.speed)
+        self.engine = restored_engine(core, stored)
+        self.inbox, self.clock = Inbox(settings.feed.inbox_size), make_clock(venue.speed)
+        self.writer = self._writer()
+        self.feed = self._feed()
+        self.reads = self._reads()
+        self.runner = Runner(
+            self.engine,
+            self.clock,
+            self.inbox,
+            store=_Store(self.writer),
+            tell=self._tell,
+            recorder=self._recorder(capture),
+        )
+        self.reload = Reload(
+            loaded,
+            sources,
+            runner=self.runner,
+            now=self.clock.now,
+            core=lambda new: core_settings(new, venue.speed),
+            apply=self._apply,
+        )
+        self.reload.begin(core, stored.revision, stored.settings, self.inbox)
+        self.rest = KucoinRest(feed_settings(settings, venue))
+
+    def system(self, opened: contextlib.AsyncExitStack) -> System:
+        """Everything, ready to run; `opened` is closed at the end."""
+        venue, folder = self.opened.venue, self.opened.folder
+        services = Services(
+            reader=self.reads,
+            commander=RunnerCommander(self.runner, self.engine, is_sandbox=venue.is_sandbox),
+            now=self.clock.now,
+            reload=self.reload.run,
+            not_ready=self._not_ready,
+        )
+        return System(
+            folder=folder,
+            clock=self.clock,
+            inbox=self.inbox,
+            runner=self.runner,
+            feed=self.feed,
+            writer=self.writer,
+            recorder=self.recorder,
+            venue=self.opened.child,
+            manager=Notifier(),
+            serve=lambda: open_api(self.settings.api, folder, services),
+            reload=self.reload.run,
+            venue_time=self.rest.server_time,
+            status_line=self.reads.status_line,
+            checkpoint=lambda: _Store(self.writer).put([], self.engine.snapshot(full=False)),
+            close=opened.aclose,
+            flush_every_s=self.settings.capture.flush,
+            facts={"state_dir": str(folder), "venue": venue.identity, "url": venue.rest_url},
+        )
+
+    def _writer(self) -> StorageWriter:
+        inbox, clock = self.inbox, self.clock
+        return StorageWriter(
+            self.opened.database,
+            on_committed=self._committed,
+            on_degraded=lambda reason: inbox.put(StorageDegraded(ts=clock.now(), reason=reason)),
+            on_recovered=lambda: inbox.put(StorageRecovered(ts=clock.now())),
+        )
+
+    def _committed(self, messages: Sequence[Message]) -> None:
+        self.runner.committed(messages)
+
+    def _feed(self) -> KucoinFeed:
+        engine = self.engine
+        last = engine.market.hour_start - HOUR_NS
+        known = {state.symbol: last for state in engine.market.states if state.hours_seen > 0}
+        return KucoinFeed(
+            feed_settings(self.settings, self.opened.venue),
+            clock=self.clock,
+            inbox=self.inbox,
+            ranking=engine.ranked_symbols,
+            held=lambda: [holding.symbol for holding in engine.symbols.portfolio.holdings],
+            known=lambda: known,
+        )
+
+    def _reads(self) -> ReadModel:
+        venue = self.opened.venue
+        facts = {"name": venue.identity, "url": venue.rest_url, "speed": venue.speed, "sandbox": venue.is_sandbox}
+        reads = ReadModel(
+            self.engine,
+            venue=lambda: facts,
+            feed=self.feed.stats,
+            storage=self._storage_facts,
+            config=self._config_facts,
+        )
+        reads.remember(self.opened.stored.last_change)
+        return reads
+
+    def _storage_facts(self) -> dict[str, Any]:
+        writer = self.writer
+        return {"pending": writer.pending, "degraded": writer.degraded or None, "dropped": dict(writer.dropped)}
+
+    def _config_facts(self) -> dict[str, Any]:
+        loaded = self.reload.loaded
+        return {"profile": loaded.settings.profile, "file": str(loaded.file) if loaded.file else None}
+
+    def _recorder(self, capture: Path | None) -> Recorder | None:
+        table = self.settings.capture
+        target = capture or (Path(table.dir) if table.dir else None)
+        self.recorder = None
+        if target:
+            size, keep = table.segment_mb << 20, table.keep_segments
+            self.recorder = Recorder(target, self.engine, segment_bytes=size, keep=keep)
+        return self.recorder
+
+    def _tell(self, messages: Sequence[Message]) -> None:
+        announce(messages)
+        self.reads.tell(messages)
+        for message in messages:
+            if isinstance(message, RepairWanted):
+                self.feed.repair(message)
+            elif isinstance(message, TopicSilent):
+                self.feed.resubscribe(message)
+
+    def _apply(self, settings: Settings) -> None:
+        set_up_logs(settings)
+        self.feed.reconfigure(feed_settings(settings, self.opened.venue))
+
+    def _not_ready(self) -> list[str]:
+        status, share = self.engine.status(), self.engine.settings.portfolio.live_share
+        return not_ready(
+            universe=status["universe"], live=status["live"], live_share=share, database_fault=self.writer.degraded
+        )
+
+
+class _Store:
+    """The writer as the runner sees it."""
+
+    def __init__(self, writer: StorageWriter) -> None:
+        self._writer = writer
+
+    def put(self, messages: Sequence[Message], snapshot: dict[str, Any] | None = None) -> None:
+        if snapshot is None:
+            self._writer.put(messages)
+        else:
+            self._writer.put([*messages, SnapshotTaken(ts=snapshot["now"], state=snapshot)])

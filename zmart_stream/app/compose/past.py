@@ -1,0 +1,95 @@
+"""The core as an earlier session left it, or as a capture recorded it."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import structlog
+
+from zmart_stream.capture.format import SegmentHead
+from zmart_stream.capture.reader import CaptureReader
+from zmart_stream.domain.errors import CaptureError, SnapshotError
+from zmart_stream.domain.settings import CoreSettings, ScoringSettings
+from zmart_stream.engine.engine import Engine
+from zmart_stream.feeds.replay import ReplayFeed, VerifyResult, verify
+from zmart_stream.scoring.base import Scorer
+from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.storage.reader import StoredState
+
+log = structlog.get_logger("daemon")
+
+
+def scorers_of(settings: ScoringSettings) -> tuple[Scorer, ...]:
+    """The scorers of the settings, entry points included. Raises ConfigError."""
+    extra = {}
+    if any(component.path is None for component in settings.components):
+        names = {component.name for component in settings.components}
+        extra = {
+            point.name: point.load() for point in entry_points(group="zmart_stream.scorers") if point.name in names
+        }
+    return build_scorers(settings, extra)
+
+
+def engine_of(head: SegmentHead) -> Engine:
+    """An engine with the settings of a capture's segment; its state is restored by the caller."""
+    return Engine(
+        head.settings,
+        scorers_of(head.settings.scoring),
+        session=head.session,
+        revision=head.revision,
+        build_scorers=scorers_of,
+    )
+
+
+def verify_capture(directory: Path) -> VerifyResult:
+    """Whether the core still derives from a capture what is recorded in it. Raises CaptureError and SnapshotError."""
+    return verify(directory, engine_of)
+
+
+def replay_capture(directory: Path) -> tuple[Engine, int, int]:
+    """The core after all inputs of a capture, how many they were, and how many messages followed.
+
+    Raises CaptureError and SnapshotError.
+    """
+    feed = ReplayFeed(CaptureReader(directory))
+    if feed.head is None:
+        raise CaptureError(f"{directory}: no segment with a whole head")
+    engine, inputs, derived = engine_of(feed.head), 0, 0
+    engine.restore(feed.head.snapshot)
+    for message in feed:
+        inputs += 1
+        derived += len(engine.process(message))
+    return engine, inputs, derived
+
+
+def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
+    """An engine that goes on where the store says the last session was; a snapshot that does not fit is left out."""
+    scorers = scorers_of(core.scoring)
+
+    def fresh() -> Engine:
+        return Engine(core, scorers, session=stored.session, revision=stored.revision, build_scorers=scorers_of)
+
+    engine = fresh()
+    for problem in stored.problems:
+        log.warning("storage.notice", reason=problem)
+    if stored.snapshot is not None:
+        try:
+            engine.restore(stored.snapshot)
+            for block in stored.blocks:
+                engine.market.load_block(block)
+            for amended in stored.amendments:
+                engine.market.load_amended(amended)
+        except SnapshotError as error:
+            log.warning("storage.snapshot_unused", reason=str(error))
+            engine = fresh()
+    if stored.snapshot is not None or stored.book.holdings:
+        engine.restore_book(stored.book, stored.changes)
+        engine.restart(stored.session)
+    hold = engine.symbols.hold
+    if stored.paused:
+        hold.begin("paused", "as before the restart")
+    else:
+        hold.end("paused")
+    hold.end("storage")  # of the last session: this one's writer says so itself
+    return engine
