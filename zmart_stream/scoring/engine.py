@@ -69,8 +69,7 @@ class ScoringEngine:
         lineup = self._lineup
         if (pace and (pace == 2 or state.fresh != mark.counted)) or lineup.whole[moves]:
             return self._touch_whole(state, moves, ts)
-        pulls = mark.pulls
-        still = True
+        pulls, still = mark.pulls, True
         for k, component, touch, slots in lineup.plans[moves]:
             try:
                 values = touch(state, moves)
