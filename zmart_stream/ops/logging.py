@@ -21,6 +21,9 @@ _SECRET_KEYS = re.compile(r"token|secret|password|passphrase|authorization|api_k
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MASK = "***"
 
+NEVER_HELD_BACK = frozenset({"config.refused", "book.holds"})
+"""The answer to an operator, who would take silence for success, and the half of a pair whose other half is written."""
+
 
 class Masker:
     """Hides values under tell-tale keys, and known secrets wherever they appear."""
@@ -57,7 +60,7 @@ class RepeatLimit:
 
     def __call__(self, _logger: Any, method: str, event: Event) -> Event:
         """The structlog processor; raises DropEvent for what is held back."""
-        if method not in ("warning", "error") or not self._every:
+        if method not in ("warning", "error") or not self._every or event.get("event") in NEVER_HELD_BACK:
             return event
         kind = (str(event.get("event")), str(event.get("reason", event.get("code", ""))))
         now = time.monotonic()
