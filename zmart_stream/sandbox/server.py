@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.admin import Admin
 from zmart_stream.sandbox.clock import VenueClock
 from zmart_stream.sandbox.fault_kinds import read_scenario
@@ -24,7 +25,6 @@ from zmart_stream.sandbox.rest import Rest
 from zmart_stream.sandbox.rest_series import RestSeries
 from zmart_stream.sandbox.session import Rules
 from zmart_stream.sandbox.settings import SandboxSettings
-from zmart_stream.sandbox.tls import make_authority, server_context
 from zmart_stream.sandbox.tokens import Tokens
 from zmart_stream.sandbox.venue import Venue
 
@@ -133,10 +133,16 @@ class SandboxServer:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self.settings.cert is not None and self.settings.key is not None:
-            return server_context(self.settings.cert, self.settings.key)
+            return _server_context(self.settings.cert, self.settings.key)
+        try:
+            from zmart_stream.sandbox.tls import make_authority  # noqa: PLC0415  needs the extra [tls], which others do without
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"sandbox: tls needs {error.name}: install zmart-stream[tls], or give cert and key"
+            ) from None
         ca, cert, key = make_authority(self.settings.ca_dir, self.settings.host)
         self._say(f"ca file: {ca}")
-        return server_context(str(cert), str(key))
+        return _server_context(str(cert), str(key))
 
     def _endpoint(self) -> dict[str, Any]:
         scheme = "wss" if self.settings.tls else "ws"
@@ -147,6 +153,17 @@ class SandboxServer:
             "pingInterval": self.settings.transport.ping_interval_ms,
             "pingTimeout": self.settings.transport.ping_timeout_ms,
         }
+
+
+def _server_context(cert: str, key: str) -> ssl.SSLContext:
+    """A TLS server context from PEM files; raises `ConfigError`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"sandbox: certificate {cert} with key {key}: {error}") from None
+    return context
 
 
 def _bracketed(host: str) -> str:

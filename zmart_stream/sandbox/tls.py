@@ -1,9 +1,8 @@
-"""A throw-away certificate authority and the venue's server certificate."""
+"""A throw-away certificate authority and the venue's server certificate; needs the extra `tls`."""
 
 from __future__ import annotations
 
 import ipaddress
-import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,20 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from zmart_stream.domain.errors import ConfigError
-
 _VALID = timedelta(days=30)
-
-
-def server_context(cert: str, key: str) -> ssl.SSLContext:
-    """A TLS server context from PEM files; raises `ConfigError`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(cert, key)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"sandbox: certificate {cert} with key {key}: {error}") from None
-    return context
 
 
 def make_authority(directory: str | None, host: str) -> tuple[Path, Path, Path]:
