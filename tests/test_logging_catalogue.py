@@ -100,11 +100,11 @@ def spelled(keyword: ast.keyword) -> set[str]:
         return {"exception" if keyword.arg == "exc_info" else keyword.arg}
     if isinstance(keyword.value, ast.DictComp) and isinstance(keyword.value.key, ast.JoinedStr):
         return {f"{ast.literal_eval(keyword.value.key.values[0])}*"}
-    file, place = SPREAD[ast.unparse(keyword.value)]
-    tree = ast.parse((PACKAGE / file).read_text())
+    files, place = SPREAD[ast.unparse(keyword.value)]
     found = [
         node.value if isinstance(node, ast.keyword) else last_return(node)
-        for node in ast.walk(tree)
+        for file in sorted(PACKAGE.glob(files))
+        for node in ast.walk(ast.parse(file.read_text()))
         if (isinstance(node, ast.keyword) and node.arg == place)
         or (isinstance(node, ast.AsyncFunctionDef) and node.name == place)
     ]
