@@ -145,7 +145,7 @@ def test_depth_and_basis_reach_their_slots() -> None:
         levels = tuple((100.0 + k, lots) for k in range(8))
         bids = tuple((99.0 - k, lots) for k in range(8))
         return market.cache.depth(
-            Depth(ts=at, ts_event=at, symbol=A, sequence=1, bids=bids, asks=levels, source=source)  # type: ignore[arg-type]
+            Depth(ts=at, ts_event=at, symbol=A, sequence=1, bids=bids, asks=levels, source=source)  # type: ignore[arg-type]  # literal from a loop
         )
 
     assert depth(START + 10 * NS, 10) is state

@@ -25,7 +25,7 @@ def candle(start: int, as_of: int, *ohlc: float, lots: float = 50.0) -> Bars:
         since=start - HOUR,
         until=start + HOUR,
         as_of=as_of,
-        rows=(row,),  # type: ignore[arg-type]
+        rows=(row,),  # type: ignore[arg-type]  # too short on purpose
     )
 
 

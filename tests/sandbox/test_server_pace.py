@@ -79,7 +79,7 @@ def test_the_clock_stops_at_the_end_of_a_record() -> None:
                 while not (await bench.state())["ended"]:
                     await socket.frame()
             assert (await bench.state())["venue_time"] == ending.end
-        async with venue(_Ending(whole), speed=240, start="2026-11-20T10:07:30Z") as bench:  # type: ignore[arg-type]
+        async with venue(_Ending(whole), speed=240, start="2026-11-20T10:07:30Z") as bench:  # type: ignore[arg-type]  # market by its methods
             await eventually(bench.ended)
             assert await bench.get("timestamp") == ending.end // 1_000_000
 

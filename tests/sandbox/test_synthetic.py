@@ -159,7 +159,7 @@ def test_kinds_come_in_the_venues_proportions(rows: list[dict[str, object]]) -> 
 
 
 def test_size_and_spread_fall_into_classes(venue: BarMarket, rows: list[dict[str, object]]) -> None:
-    turnover = np.array([float(row["turnoverOf24h"]) for row in rows if not row["isInverse"]])  # type: ignore[arg-type]
+    turnover = np.array([float(row["turnoverOf24h"]) for row in rows if not row["isInverse"]])  # type: ignore[arg-type]  # JSON values
     assert np.sum(turnover > 2e6) >= 350
     assert turnover.max() / np.median(turnover) > 50
     spreads = []
@@ -280,7 +280,7 @@ def test_funding_follows_the_premium_on_its_own_grid(venue: BarMarket) -> None:
         assert settled[-1] == (state.last_time // MS, state.last_rate)
         since = state.last_time - venue.contract_row(symbol, START)["firstOpenDate"] * MS
         assert len(settled) == min(4, -(-since // state.interval))
-        assert venue.funding(symbol, state.next_time).last_rate == venue.funding(symbol, state.next_time + 1).last_rate  # type: ignore[union-attr]
+        assert venue.funding(symbol, state.next_time).last_rate == venue.funding(symbol, state.next_time + 1).last_rate  # type: ignore[union-attr]  # perpetuals have a funding clock
         rates.setdefault(state.interval // HOUR, []).append(state.last_rate)
     assert sorted(rates) == [1, 4, 8]
     assert len(set(rates[4])) > 100

@@ -111,10 +111,10 @@ CASES = [
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("kind", "batch"), CASES)
-def test_a_long_random_stream(kind: type, batch, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_long_random_stream(kind: type, batch, seed: int) -> None:  # type: ignore[no-untyped-def]  # the batch formula is any callable
     check_scorer(kind, batch=batch, seed=seed, hours=54)
 
 
 @pytest.mark.parametrize(("kind", "batch"), CASES)
-def test_recorded_bars(kind: type, batch, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
+def test_recorded_bars(kind: type, batch, shared_data: Path) -> None:  # type: ignore[no-untyped-def]  # the batch formula is any callable
     check_scorer(kind, batch=batch, recorded=recorded_hours(shared_data), hours=30)

@@ -75,13 +75,13 @@ class Books:
         made = PortfolioChange(
             ts=self.ts,
             id=self.ids.new(self.ts),
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,  # type: ignore[arg-type]  # free-form sample values
             reason=str(facts.pop("reason", kind)),
             before=self.book,
             after=after,
             numbers={"gap": 12.5, "note": "x", "none": None},
             revision=3,
-            **facts,  # type: ignore[arg-type]
+            **facts,  # type: ignore[arg-type]  # free-form sample values
         )
         self.book = after
         return made

@@ -69,7 +69,7 @@ class Platter:
             self.settle([sector for sector in self.loose if chance.random() < share])
 
 
-class Disk(apsw.VFS):  # type: ignore[misc]
+class Disk(apsw.VFS):  # type: ignore[misc]  # apsw ships no base class types
     """The operating system's files, watched."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Disk(apsw.VFS):  # type: ignore[misc]
         self.platters.pop(name, None)
 
 
-class WatchedFile(apsw.VFSFile):  # type: ignore[misc]
+class WatchedFile(apsw.VFSFile):  # type: ignore[misc]  # apsw ships no base class types
     def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
         super().__init__("", name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)

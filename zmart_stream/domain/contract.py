@@ -31,7 +31,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_linear_usdt_crypto(self) -> bool:
-        """True for the market that the feed subscribes: USDT-margined linear crypto perpetuals, whatever their status."""
+        """True for the market that the feed follows: USDT-margined linear crypto perpetuals of any status."""
         return (
             self.quote == "USDT"
             and self.settle == "USDT"

@@ -44,7 +44,7 @@ class PortfolioChange(Message, frozen=True, kw_only=True, gc=False):
     symbol_out: str | None = None
     before: Portfolio
     after: Portfolio
-    numbers: dict[str, float | str | None] = {}
+    numbers: dict[str, float | str | None] = msgspec.field(default_factory=dict)
     who: str = "machine"
     note: str = ""
     revision: int

@@ -48,7 +48,7 @@ class VenueRest(Protocol):
 
 
 class Reader(Protocol):
-    """What the API, the CLI's local verbs and doctor may ask of a running system: JSON-ready values, `as_of` included."""
+    """What the API, the CLI and doctor may ask of a running system: JSON-ready values, `as_of` included."""
 
     def status(self) -> dict[str, Any]:
         """Version, venue, feed, warm-up, book, hold, storage, configuration revision."""
@@ -79,5 +79,5 @@ class Commander(Protocol):
         ...
 
     async def load_sample_data(self) -> dict[str, Any]:
-        """Wait for the sandbox's contracts and history; raises CommandRefusedError("not_a_sandbox", ...) on a real venue."""
+        """Wait for the sandbox's contracts and history. Raises CommandRefusedError (not_a_sandbox) on a real venue."""
         ...

@@ -164,7 +164,7 @@ class Session:
         """The client said goodbye or is gone: answer and end, unless a fault keeps the connection hanging."""
         waited_until = time.monotonic() + _STALL_S
         # a transport tells nobody that it closes
-        while (self.stalled or self.frozen) and not self._transport.is_closing() and time.monotonic() < waited_until:  # noqa: ASYNC110
+        while (self.stalled or self.frozen) and not self._transport.is_closing() and time.monotonic() < waited_until:  # noqa: ASYNC110 - two flags, looked at rarely
             await asyncio.sleep(_STALL_POLL_S)
         if not self.closing:
             self._write(close_frame(1000, ""))

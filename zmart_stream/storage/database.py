@@ -66,14 +66,14 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction on the writing connection; commits at the end of the block. For the writer and for start-up."""
-        assert self._writer is not None, "open() first"  # noqa: S101 - a caller's bug, not a condition
+        assert self._writer is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
         async with self._writer.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction with one consistent view. Raises StorageError when it fails or takes too long."""
-        assert self._reader is not None, "open() first"  # noqa: S101 - a caller's bug, not a condition
+        assert self._reader is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
         try:
             async with asyncio.timeout(self.settings.read_timeout_s), self._reader.begin() as connection:
                 yield connection
@@ -88,7 +88,7 @@ class Database:
             return
         async with self._writer.connect() as connection:
             raw = await connection.get_raw_connection()
-            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]  # live connections have a driver
             await cursor.close()
 
     async def backup(self, target: Path | None = None) -> Path:

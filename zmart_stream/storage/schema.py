@@ -72,9 +72,9 @@ def create(connection: Connection) -> None:
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Run the packaged migrations up to `revision` on `connection`. Raises StorageError."""
     # Alembic costs a quarter second and is needed once a release: off the start path
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415 - keeps Alembic off the start path
+    from alembic.config import Config  # noqa: PLC0415 - keeps Alembic off the start path
+    from alembic.util import CommandError  # noqa: PLC0415 - keeps Alembic off the start path
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
