@@ -150,6 +150,7 @@ class Engine(Reads):
         judged = self._start.may_judge(due)
         if judged:
             hold.close(self.market.unrepaired())
+            self._hold_unseen_close()
         told = self._hold_changed(due)
         standings = self._stages.standings(due)
         if judged:
@@ -191,6 +192,12 @@ class Engine(Reads):
         else:
             hold.end_outage("universe_live", keeps_gap=self.symbols.memory.filled)
         return self._hold_changed(now)
+
+    def _hold_unseen_close(self) -> None:
+        """An outage reached this close before it made anything stale: the bar that ended was not seen whole."""
+        followed, contracts = self._stages.followed_share()
+        if followed < self.settings.portfolio.live_share * contracts and self.symbols.memory.filled:
+            self.symbols.hold.begin("gap", f"{contracts - followed} of {contracts} contracts were cut off at a close")
 
     def _hold_changed(self, now: int) -> list[Message]:
         changed = self.symbols.hold.changed(now)

@@ -64,6 +64,11 @@ class Stages:
                 live += state.live
         return live, known_contracts
 
+    def followed_share(self) -> tuple[int, int]:
+        """(contracts of the universe whose trades are not being missed now, contracts of the universe)."""
+        members = [state for state in self.market.states if state.in_universe]
+        return sum(1 for state in members if state.trade_lost <= 0), len(members)
+
     def scored_share(self) -> float:
         """Share of the universe that has a composite; 0 while the universe is empty."""
         rows = [state.row for state in self.market.states if state.in_universe]
