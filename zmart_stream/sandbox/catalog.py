@@ -97,6 +97,7 @@ class Catalog:
         self._stay = self._staying()
         self._known_until = (0, 0)
         self._alive: tuple[str, ...] = ()
+        self._places: dict[str, int] = {}
 
     def alive(self, now: int) -> tuple[str, ...]:
         """Symbols listed at `now` (ns), most liquid first."""
@@ -109,7 +110,13 @@ class Catalog:
             self._known_until = (max((c.listed for c in listed), default=0), min(edges, default=2**62))
             listed.sort(key=lambda c: (-c.turnover, c.symbol))
             self._alive = tuple(c.symbol for c in listed)
+            self._places = {symbol: place for place, symbol in enumerate(self._alive)}
         return self._alive
+
+    def following(self, symbol: str) -> list[Contract]:
+        """The contracts after `symbol` in the last listing that was asked for."""
+        place = self._places.get(symbol, len(self._alive))
+        return [self._by_symbol[other] for other in self._alive[place + 1 :]]
 
     def contract(self, symbol: str) -> Contract:
         """The contract of a symbol listed at some time asked for; KeyError if there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log, sqrt
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zmart_stream.sandbox.keyed import FloatArray, IntArray
+from zmart_stream.sandbox.keyed import FloatArray, HashArray, IntArray
 
 MS = 1_000_000  # ns
 MINUTE_NS = 60_000 * MS
@@ -104,6 +104,16 @@ class Contract:
     def static_row(self) -> dict[str, Any]:
         """The row with every key in order and the fields that never move filled in."""
         return {**_identity(self), **_limits(self), **_symbols(self), **_DYNAMIC, **_tail(self)}
+
+
+def keys_of(contracts: Sequence[Contract], salt: int = 0) -> HashArray:
+    """The keys of contracts, salted, (K,)."""
+    return np.array([contract.key ^ salt for contract in contracts], dtype=np.uint64)
+
+
+def figures_of(contracts: Sequence[Contract], name: str) -> FloatArray:
+    """One numeric attribute of contracts, (K,)."""
+    return np.array([getattr(contract, name) for contract in contracts], dtype=np.float64)
 
 
 def contract_row(contract: Contract, now: int, moving: Mapping[str, Any]) -> dict[str, Any]:

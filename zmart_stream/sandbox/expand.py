@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zmart_stream.sandbox.keyed import BoolArray, FloatArray, IntArray, hash64, normals, stream_keys, uniforms
+from zmart_stream.sandbox.keyed import (
+    BoolArray,
+    FloatArray,
+    HashArray,
+    IntArray,
+    hash64,
+    normals,
+    stream_keys,
+    uniforms,
+)
 
 MIN_LOTS = 6  # a traded part keeps room for open, extremes, close and a filling whose price is free
 MINUTE_MS = 60_000
@@ -107,17 +116,27 @@ def _waterfall(wanted: IntArray, room: IntArray) -> IntArray:
     return np.clip(wanted - before, 0, room)
 
 
-def split_bars(bars: TickBars, *, index: IntArray, parts: int, key: int, activity: float) -> TickBars:
+def _streams(key: int | HashArray, count: int) -> HashArray:
+    """Stream keys (count, 1) of one key for all rows, or (count, K) of one key (K,) a row."""
+    if isinstance(key, int):
+        return stream_keys(key, count)[:, None]
+    return hash64(key, np.arange(count, dtype=np.int64)[:, None])
+
+
+def split_bars(
+    bars: TickBars, *, index: IntArray, parts: int, key: int | HashArray, activity: float | FloatArray
+) -> TickBars:
     """Splits K bars into (K, parts) bars that aggregate to them exactly.
 
-    `index` (K,) numbers the bars on the time axis and keys the draw; `activity` in (0, 1] is the share of parts that
-    trade. Values must lie in `value_bounds`, lots must be 0 or at least `least_lots`.
+    `index` (K,) numbers the bars on the time axis and keys the draw, with `key`; `activity` in (0, 1] is the share of
+    parts that trade. Both are one for all bars, or (K,) for bars of several contracts.
+    Values must lie in `value_bounds`, lots must be 0 or at least `least_lots`.
     """
     columns = np.arange(parts, dtype=np.int64)
     cell = index[:, None] * parts + columns
-    keys = stream_keys(key, 4)
-    noise = uniforms(keys[:2, None, None], cell)
-    shocks = normals(keys[2:, None, None], cell)
+    keys = _streams(key, 4)[:, :, None]
+    noise = uniforms(keys[:2], cell)
+    shocks = normals(keys[2:], cell)
     active = _active(bars.lots, noise[0], activity)
     weights = active * (0.2 + noise[1] * noise[1] / (1.05 - noise[1]))
     pieces = _prices(bars, shocks, weights, active)
@@ -126,10 +145,10 @@ def split_bars(bars: TickBars, *, index: IntArray, parts: int, key: int, activit
     return _whole_in_one(bars, pieces, whole, np.argmin(noise[0], axis=1)) if whole.any() else pieces
 
 
-def _active(lots: IntArray, noise: FloatArray, activity: float) -> IntArray:
+def _active(lots: IntArray, noise: FloatArray, activity: float | FloatArray) -> IntArray:
     """1 where a part trades: never more parts than the lots can serve, never none."""
     parts = noise.shape[1]
-    share = np.minimum(activity, lots[:, None] / (2.0 * MIN_LOTS * parts))
+    share = np.minimum(activity, lots / (2.0 * MIN_LOTS * parts))[:, None]
     traded = (noise < share) | (noise == noise.min(axis=1, keepdims=True))
     return np.asarray(traded, dtype=np.int64)
 
@@ -231,13 +250,14 @@ def _whole_in_one(bars: TickBars, pieces: TickBars, rows: BoolArray, column: Int
     return pieces
 
 
-def split_trades(bars: TickBars, *, index: IntArray, key: int) -> Tape:
+def split_trades(bars: TickBars, *, index: IntArray, key: int | HashArray) -> Tape:
     """Splits M minute bars into 4..8 trades each (fewer if lots are fewer, none without lots) that reproduce them.
 
-    `index` (M,) is the minute number that keys the draw. The taker side follows the price.
+    `index` (M,) is the minute number that keys the draw, with `key`, one for all or (M,). The taker side follows the
+    price.
     """
-    keys = stream_keys(key, 5)
-    noise = uniforms(keys[:4, None], index)
+    keys = _streams(key, 5)
+    noise = uniforms(keys[:4], index)
     rising = (bars.close > bars.open) | ((bars.close == bars.open) & (noise[3] < 0.5))
     rising ^= noise[0] < 0.08
     ticks, lots = _slots(bars, noise, rising)
@@ -282,11 +302,11 @@ def _frame_extra(bars: TickBars, frame: _Frame, noise: FloatArray) -> IntArray:
     return np.where((rest >= left * bars.low) & (rest <= left * bars.high), extra, 0)
 
 
-def _times(key: np.uint64, index: IntArray) -> IntArray:
+def _times(keys: HashArray, index: IntArray) -> IntArray:
     """Milliseconds (M, 8): one instant in each eighth of the minute, so that they rise and never meet."""
     cell = index[:, None] * _SLOTS + np.arange(_SLOTS)
     width = MINUTE_MS // _SLOTS
-    within = hash64(np.asarray(key), cell) % np.uint64(width)
+    within = hash64(keys[:, None], cell) % np.uint64(width)
     return within.astype(np.int64) + np.arange(_SLOTS) * width
 
 
