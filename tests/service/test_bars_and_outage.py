@@ -1,0 +1,152 @@
+"""What is built from the stream equals what the venue serves; an outage leaves the book alone until it is repaired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import stored
+from tests.service.harness import FULL_BOOK, HOUR_NS, STEP_S, Daemon, Json, Sandbox, ending
+
+SPEED = 900  # four seconds an hour
+WHOLE_HOURS = 3
+EAGER = (
+    *FULL_BOOK,
+    "portfolio.replace_margin=0",
+    "portfolio.confirm=1",
+    "portfolio.min_hold=0",
+    "portfolio.reentry=0",
+    "portfolio.max_swaps_per_day=1000",
+)
+"""A book that changes at nearly every close: what does not change was held."""
+
+
+class Pair:
+    """A venue and a daemon on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.venue = Sandbox(folder, contracts=24, speed=SPEED, quota_factor=10)
+        self.daemon = Daemon(folder, venue=self.venue, sets=(*EAGER, "feed.status_poll=5", "feed.backoff_max=2"))
+
+    @property
+    def state(self) -> Path:
+        return self.daemon.state
+
+    def hour(self) -> int:
+        """Start (ns) of the hour that is forming."""
+        return nanoseconds(self.daemon.status()["as_of"]) // HOUR_NS * HOUR_NS
+
+    def followed(self) -> list[str]:
+        """The contracts whose trades are followed."""
+        return [
+            row["symbol"]
+            for row in self.daemon.get("symbols")["symbols"]
+            if row["settle"] == "USDT" and row["market_type"] == "CRYPTO" and row["kind"] == "FFWCSX"
+        ]
+
+    def closed_past(self, hour: int) -> None:
+        """Wait until the hour that starts at `hour` is on disk."""
+        self.daemon.until("an hour on disk", lambda: newest_block(self.state) >= hour)
+
+    def repaired(self) -> Json:
+        """Wait until nothing waits for its repair."""
+        return self.daemon.until("repairs", lambda: (s := self.daemon.status())["contracts"]["unrepaired"] == 0 and s)
+
+
+def nanoseconds(iso: str) -> int:
+    return int(datetime.fromisoformat(iso).timestamp() * 1000) * 1_000_000
+
+
+def newest_block(state: Path) -> int:
+    found = stored.rows(state, "select max(start_ns) as newest from bar_blocks where interval_s = 3600")
+    return int(found[0]["newest"] or 0)
+
+
+def fingerprint(book: Json) -> list[tuple[Any, ...]]:
+    """What a hold must not touch."""
+    return [(row["id"], row["symbol"], row["rank"], row["weight"], row["since"]) for row in book["holdings"]]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    pair = Pair(tmp_path_factory.mktemp("bars"))
+    with ending(pair.venue, pair.daemon):
+        pair.daemon.book_ready()
+        yield pair
+
+
+def test_every_closed_bar_of_a_gap_free_session_is_the_venues_kline(pair: Pair) -> None:
+    first = pair.hour() + HOUR_NS  # the hour under way was not seen from its start
+    pair.closed_past(first + (WHOLE_HOURS - 1) * HOUR_NS)
+    bars = stored.bars(pair.state, first, first + WHOLE_HOURS * HOUR_NS)
+    assert len({start for _, start in bars}) == WHOLE_HOURS
+    followed = pair.followed()
+    assert len(followed) >= 20
+    from_trades = [key for key, bar in bars.items() if key[0] in followed and not bar.amended and bar.whole == 1.0]
+    assert len(from_trades) == WHOLE_HOURS * len(followed), "a bar of a gap-free session was fetched, not built"
+    assert stored.differences(bars, pair.venue, followed) == []
+
+
+def test_the_hours_before_are_the_venues_too(pair: Pair) -> None:
+    pair.repaired()
+    newest = newest_block(pair.state)
+    bars = stored.bars(pair.state, newest - 30 * HOUR_NS, newest + HOUR_NS)
+    assert len({start for _, start in bars}) == 31
+    assert stored.differences(bars, pair.venue, pair.followed()) == []
+
+
+def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pair) -> None:
+    daemon, state = pair.daemon, pair.state
+    pair.repaired()
+    daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
+    hour = pair.hour()
+    pair.venue.fault("outage", duration=15.0)
+    daemon.until("the hold", lambda: daemon.portfolio()["hold"])
+    held = daemon.portfolio()
+    assert held["hold_reason"]
+    before = fingerprint(held)
+    while (book := daemon.portfolio())["hold"]:
+        assert fingerprint(book) == before
+        daemon.check_alive()
+        time.sleep(STEP_S)
+    daemon.until("the hold's end on disk", lambda: not stored.holds(state)[-1][1])
+    off = stored.holds(state)[-1][0]
+    on = [at for at, is_on, _ in stored.holds(state) if is_on and at < off]
+    began = min(at for at in on if at > hour)
+    assert [row for row in stored.history(state) if began <= row["ts_ns"] < off] == []
+    assert any(line["reason"] for line in daemon.logged("book.holds"))
+
+    missed = stored.bars(state, hour, off // HOUR_NS * HOUR_NS)
+    assert len({start for _, start in missed}) >= 3, "the outage was too short to prove anything"
+    followed = pair.followed()
+    assert stored.differences(missed, pair.venue, followed) == []
+    repaired = [bar for (symbol, _), bar in missed.items() if bar.amended and symbol in followed]
+    assert len(repaired) >= 3 * len(followed)
+    assert max(bar.stored_at for bar in repaired) <= off, "the book acted before the gap was repaired"
+
+    daemon.until("the book to act again", lambda: [row for row in stored.history(state) if row["ts_ns"] >= off])
+    first = off // HOUR_NS * HOUR_NS + HOUR_NS
+    pair.closed_past(first + HOUR_NS)
+    after = stored.bars(state, first, first + 2 * HOUR_NS)
+    assert stored.differences(after, pair.venue, followed) == []
+
+
+def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:
+    daemon, state = pair.daemon, pair.state
+    daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
+    known = len(stored.holds(state))
+    pair.venue.fault("service_status", status="close", duration=9.0)
+    daemon.until("the hold", lambda: daemon.status()["book"]["hold"])
+    assert "venue_status" in str(daemon.status()["book"]["hold_reason"])
+    book = fingerprint(daemon.portfolio())
+    daemon.until("the venue to open", lambda: daemon.status()["venue"]["status"] == "open")
+    assert fingerprint(daemon.portfolio()) == book
+    daemon.until("the hold's end", lambda: not daemon.status()["book"]["hold"])
+    told = daemon.until("the hold's end on disk", lambda: (h := stored.holds(state)[known:]) and not h[-1][1] and h)
+    began, ended = told[0][0], told[-1][0]
+    assert [row for row in stored.history(state) if began <= row["ts_ns"] < ended] == []
