@@ -26,6 +26,7 @@ class SteadyClock:
     def __init__(self, *, speed: float = 1.0, start: int | None = None, steady: Callable[[], int] = steady_ns) -> None:
         """Begin at `start` (market ns); None: the wall clock's time, until the first anchor."""
         self.speed = speed
+        self.scale = max(1.0, speed)
         self.ticks = True
         self._steady = steady
         self._base_steady = steady()
@@ -67,6 +68,7 @@ class VenueClock:
     def __init__(self, start: int = 0) -> None:
         """Begin at `start` (market ns)."""
         self.speed: Literal["max"] = "max"
+        self.scale = float("inf")
         self.ticks = False
         self._now = start
 

@@ -172,7 +172,7 @@ class Service:
                 log.warning("clock.unanchored", reason=str(failure))
                 await asyncio.sleep(5.0)
                 continue
-            if abs(error) > SKEW_TOLD_S * 1e9:
+            if abs(error) > SKEW_TOLD_S * 1e9 * self._system.clock.scale:
                 log.info("clock.set", moved_s=round(error / 1e9, 3))
             await asyncio.sleep(ANCHOR_EVERY_S)
 

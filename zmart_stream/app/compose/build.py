@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import structlog
 from zmart_stream import __version__
 from zmart_stream.api.calls import Services
 from zmart_stream.app.announce import announce
-from zmart_stream.app.clock import make_clock
+from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.edges import feed_settings, open_api, set_up_logs, storage_settings
 from zmart_stream.app.compose.past import restored_engine
@@ -31,6 +32,7 @@ from zmart_stream.app.venue import Venue, find_venue, sandbox_values
 from zmart_stream.app.venue_process import VenueProcess
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
 from zmart_stream.domain.commands import StorageDegraded, StorageRecovered
+from zmart_stream.domain.errors import FeedError
 from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.message import Message
 from zmart_stream.feeds.kucoin.feed import KucoinFeed
@@ -45,8 +47,15 @@ from zmart_stream.storage.venue import check_venue
 from zmart_stream.storage.writer import StorageWriter
 
 HOUR_NS = HOUR_S * 1_000_000_000
+ANCHOR_S = 3.0
+"""Longest wait of a start for the venue's time."""
 
 log = structlog.get_logger("daemon")
+
+
+class _Time(msgspec.Struct, frozen=True):
+    rest: KucoinRest
+    clock: Clock
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -63,9 +72,22 @@ async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> Sy
     """Open everything but the sockets: state folder, database, venue, engine with its past. Raises ZmartError."""
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(loaded.settings, sources, stack)
-        parts = _Assembly(loaded, sources, opened, capture)
-        stack.push_async_callback(parts.rest.close)
+        rest = KucoinRest(feed_settings(loaded.settings, opened.venue))
+        stack.push_async_callback(rest.close)
+        clock = await _set_clock(opened, rest)
+        parts = _Assembly(loaded, sources, opened, _Time(rest, clock), capture)
         return parts.system(stack.pop_all())
+
+
+async def _set_clock(opened: Opened, rest: KucoinRest) -> Clock:
+    """Market time before anything is stamped with it; a venue that does not answer now is asked again later."""
+    clock = make_clock(opened.venue.speed)
+    try:
+        async with asyncio.timeout(ANCHOR_S):
+            clock.anchor(await rest.server_time())
+    except (FeedError, TimeoutError) as error:
+        log.warning("clock.unanchored", reason=str(error) or "the venue does not answer")
+    return clock
 
 
 async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExitStack) -> Opened:
@@ -91,12 +113,12 @@ async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExi
 class _Assembly:
     """The parts of one daemon while they are put together."""
 
-    def __init__(self, loaded: Loaded, sources: Sources, opened: Opened, capture: Path | None) -> None:
+    def __init__(self, loaded: Loaded, sources: Sources, opened: Opened, time: _Time, capture: Path | None) -> None:
         settings, venue, stored = loaded.settings, opened.venue, opened.stored
         self.settings, self.opened = settings, opened
         core = core_settings(settings, venue.speed)
         self.engine = restored_engine(core, stored)
-        self.inbox, self.clock = Inbox(settings.feed.inbox_size), make_clock(venue.speed)
+        self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
         self.writer = self._writer()
         self.feed = self._feed()
         self.reads = self._reads()
@@ -117,7 +139,6 @@ class _Assembly:
             apply=self._apply,
         )
         self.reload.begin(core, stored.revision, stored.settings, self.inbox)
-        self.rest = KucoinRest(feed_settings(settings, venue))
 
     def system(self, opened: contextlib.AsyncExitStack) -> System:
         """Everything, ready to run; `opened` is closed at the end."""
