@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from math import exp
 from typing import Any, NamedTuple, Protocol
 
@@ -11,13 +12,14 @@ import numpy as np
 from zmart_stream.sandbox.contracts import DAY_NS, HOUR_MS, HOUR_NS, MINUTE_NS, MS, Contract, contract_row
 from zmart_stream.sandbox.expand import TickBars
 from zmart_stream.sandbox.funding import Funding
-from zmart_stream.sandbox.hourtape import HourTape, minute_money, money_of
+from zmart_stream.sandbox.hourtape import HourTape, hour_tapes, minute_money, money_of
 from zmart_stream.sandbox.keyed import FloatArray, smooth_at, uniform_at
 from zmart_stream.sandbox.klines import ValuedBars, bar_start, bar_starts, chained, joined, traded_rows
 from zmart_stream.sandbox.market import Bars, DayStats, FundingState, Print, Quotes
 from zmart_stream.sandbox.orderbook import book
 
-_CACHED_HOURS = 3  # of each contract, on average
+_CACHED_HOURS = 2.25  # of each contract, on average
+_TOGETHER = 64  # contracts whose trades of an hour are drawn at once
 _LOOK_BACK = 72  # hours without a trade after which the last price is the hour's open
 _HIGHEST = 2**62
 _DAILY_INTEREST = 3.0e-4
@@ -48,6 +50,14 @@ class BarSource(Protocol):
         """The minute bars of hours [first, last), 60 each, in a row."""
         ...
 
+    def minutes_of(self, contracts: Sequence[Contract], hour: int) -> TickBars:
+        """The 60 minute bars of one hour of each contract, contract after contract."""
+        ...
+
+    def prepare(self, contracts: Sequence[Contract], first: int, last: int) -> None:
+        """All these contracts are about to be asked for hours [first, last); changes no answer."""
+        ...
+
 
 class _Past(NamedTuple):
     """The 24 hours before the running one; prices in ticks, open 0 = no trade, lots and money without the oldest."""
@@ -74,8 +84,9 @@ class BarMarket:
         self._roster = roster
         self._source = source
         self._funding = funding
-        self._hours: OrderedDict[tuple[str, int], HourTape] = OrderedDict()
-        self._room = _CACHED_HOURS * len(roster.alive(self.start)) + 64
+        self._hours: OrderedDict[int, dict[str, HourTape]] = OrderedDict()
+        self._held = 0
+        self._room = int(_CACHED_HOURS * len(roster.alive(self.start))) + 2 * _TOGETHER
         self._inverse_hours: dict[str, dict[int, float]] = {}
         self._past: dict[str, tuple[int, _Past]] = {}
 
@@ -88,7 +99,7 @@ class BarMarket:
         contract = self._roster.contract(symbol)
         hour, within = divmod(minute, 60)
         if within == 60 - _DRAW_AHEAD + contract.key % _DRAW_AHEAD:
-            self._hour(contract, hour + 1).draw()
+            self._hour(contract, hour + 1)
         return self._hour(contract, hour).prints(within)
 
     def bars(self, symbol: str, granularity: int, start_ms: int, end_ms: int) -> Bars:
@@ -158,7 +169,23 @@ class BarMarket:
 
     def contract_row(self, symbol: str, now: int) -> dict[str, Any]:
         """The full `contracts/active` row as JSON values at `now`."""
-        contract = self._roster.contract(symbol)
+        return self._row(self._roster.contract(symbol), now)
+
+    def contract_rows(self, symbols: Sequence[str], now: int) -> list[dict[str, Any]]:
+        """`contract_row` of several contracts; what they have not drawn yet is drawn together."""
+        contracts, hour = [self._roster.contract(symbol) for symbol in symbols], now // HOUR_NS
+        here = self._hours.get(hour, {})
+        missing = [contract for contract in contracts if contract.symbol not in here]
+        if missing:
+            self._draw(missing, hour)
+        unknown = [contract for contract in contracts if self._past.get(contract.symbol, (0,))[0] != hour]
+        if unknown:
+            self._source.prepare(unknown, hour - 24, hour)
+            self._past.update((contract.symbol, (hour, self._drawn_past(contract, hour))) for contract in unknown)
+        return [self._row(contract, now) for contract in contracts]
+
+    def _row(self, contract: Contract, now: int) -> dict[str, Any]:
+        symbol = contract.symbol
         stats, ticks = self._day(contract, now)
         mark, index = self._mark_index(contract, contract.price_of(ticks), now)
         volume = float(stats.lots) if contract.inverse else stats.lots * contract.multiplier
@@ -186,15 +213,30 @@ class BarMarket:
         return contract.listed, min(ends) if ends else 2**62
 
     def _hour(self, contract: Contract, hour: int) -> HourTape:
-        key = (contract.symbol, hour)
-        tape = self._hours.get(key)
+        tapes = self._hours.get(hour)
+        tape = None if tapes is None else tapes.get(contract.symbol)
         if tape is None:
-            tape = self._hours[key] = HourTape(contract, hour, self._source.minutes(contract, hour, hour + 1))
-            if len(self._hours) > self._room:
-                self._hours.popitem(last=False)
-        else:
-            self._hours.move_to_end(key)
+            self._draw([contract, *self._companions(contract, hour)], hour)
+            return self._hours[hour][contract.symbol]
+        self._hours.move_to_end(hour)
         return tape
+
+    def _companions(self, contract: Contract, hour: int) -> list[Contract]:
+        """Contracts that were asked for an hour before and will be in this one: it is cheaper to draw them together."""
+        here = self._hours.get(hour, {})
+        symbols = [s for s in self._hours.get(hour - 1, {}) if s not in here and s != contract.symbol]
+        return [self._roster.contract(symbol) for symbol in symbols[: _TOGETHER - 1]]
+
+    def _draw(self, contracts: Sequence[Contract], hour: int) -> None:
+        """Draw the tapes of one hour; the hour that nobody looked at for longest makes room."""
+        for at in range(0, len(contracts), _TOGETHER):
+            group = contracts[at : at + _TOGETHER]
+            drawn = hour_tapes(group, hour, self._source.minutes_of(group, hour))
+            self._hours.setdefault(hour, {}).update(zip((c.symbol for c in group), drawn, strict=True))
+            self._held += len(group)
+        self._hours.move_to_end(hour)
+        while self._held > self._room and len(self._hours) > 1:
+            self._held -= len(self._hours.popitem(last=False)[1])
 
     def _valued_hours(self, contract: Contract, first: int, last: int) -> ValuedBars:
         bars = self._source.hours(contract, first, last)
@@ -216,22 +258,26 @@ class BarMarket:
 
     def _span(self, contract: Contract, first: int, last: int) -> ValuedBars:
         """Minutes [first, last), both on one side of hour boundaries or across them."""
-        pieces = []
-        for hour in range(first // 60, (last - 1) // 60 + 1):
-            start = hour * 60
-            pieces.append(self._hour(contract, hour).valued(max(first - start, 0), min(last - start, 60)))
-        return chained(*pieces)
+        hours = range(first // 60, (last - 1) // 60 + 1)
+        if len(hours) == 1:
+            return self._hour(contract, hours[0]).valued(first - hours[0] * 60, last - hours[0] * 60)
+        start = hours[0] * 60
+        minutes = self._source.minutes(contract, hours.start, hours.stop)
+        money = minute_money(contract, start, minutes) if contract.inverse else money_of(contract, minutes)
+        part = slice(first - start, last - start)
+        return ValuedBars(minutes.take(part), money[part])
 
     def _last(self, contract: Contract, now: int) -> tuple[int, bool]:
         """(ticks, taker bought) of the last trade up to `now`."""
         hour = now // HOUR_NS
-        found = self._hour(contract, hour).last(now)
-        if found is not None:
-            return found
-        bars = self._source.hours(contract, hour - _LOOK_BACK, hour + 1)
-        traded = np.flatnonzero(bars.lots[:-1] > 0)
-        ticks = bars.close[traded[-1]] if len(traded) else bars.open[-1]
-        return int(ticks), bool(hour & 1)
+        tape = self._hour(contract, hour)
+        found = tape.last(now) or tape.before
+        if found is None:
+            bars = self._source.hours(contract, hour - _LOOK_BACK, hour + 1)
+            traded = np.flatnonzero(bars.lots[:-1] > 0)
+            ticks = bars.close[traded[-1]] if len(traded) else bars.open[-1]
+            found = tape.before = int(ticks), bool(hour & 1)
+        return found
 
     def _day(self, contract: Contract, now: int) -> tuple[DayStats, int]:
         """The rolling figures and the price (ticks) everything else leans on."""
@@ -257,9 +303,14 @@ class BarMarket:
         known = self._past.get(contract.symbol)
         if known is not None and known[0] == hour:
             return known[1]
+        past = self._drawn_past(contract, hour)
+        self._past[contract.symbol] = (hour, past)
+        return past
+
+    def _drawn_past(self, contract: Contract, hour: int) -> _Past:
         day, money = self._valued_hours(contract, hour - 24, hour)
         traded = day.lots > 0
-        past = _Past(
+        return _Past(
             open=int(day.open[np.argmax(traded)]) if traded.any() else 0,
             high=int(np.where(traded, day.high, 0).max()),
             low=int(np.where(traded, day.low, _HIGHEST).min()),
@@ -268,8 +319,6 @@ class BarMarket:
             oldest_lots=int(day.lots[0]),
             oldest_money=float(money[0]),
         )
-        self._past[contract.symbol] = (hour, past)
-        return past
 
     def _mark_index(self, contract: Contract, last: float, now: int) -> tuple[float, float]:
         premium = self._funding.premium(contract, now)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from zmart_stream.sandbox.contracts import HOUR_NS, MINUTE_NS, MS, Contract
+from zmart_stream.sandbox.contracts import MINUTE_NS, MS, Contract, keys_of
 from zmart_stream.sandbox.expand import Tape, TickBars, split_trades
-from zmart_stream.sandbox.keyed import FloatArray, IntArray
+from zmart_stream.sandbox.keyed import BoolArray, FloatArray, IntArray
 from zmart_stream.sandbox.klines import ValuedBars
 from zmart_stream.sandbox.market import Print
 
 _TRADES = 0x7AADE5
 _SEQUENCE_ROOM = 10**11
-_MINUTES = np.arange(60, dtype=np.int64)
+_SIDES = ("sell", "buy")
 
 
 class Running(NamedTuple):
@@ -28,6 +30,21 @@ class Running(NamedTuple):
     money: float
 
 
+class _Trades(NamedTuple):
+    """The trades of an hour, in order."""
+
+    times: IntArray  # ns
+    ticks: IntArray
+    prices: FloatArray
+    lots: IntArray
+    buy: BoolArray
+
+    def part(self, first: int, last: int) -> _Trades:
+        """Trades [first, last)."""
+        cut = slice(first, last)
+        return _Trades(self.times[cut], self.ticks[cut], self.prices[cut], self.lots[cut], self.buy[cut])
+
+
 def money_of(contract: Contract, bars: TickBars) -> FloatArray:
     """Price × lots of each bar (linear contracts)."""
     return np.asarray(bars.value * contract.step / contract.scale, dtype=np.float64)
@@ -35,63 +52,77 @@ def money_of(contract: Contract, bars: TickBars) -> FloatArray:
 
 def minute_money(contract: Contract, first: int, minutes: TickBars) -> FloatArray:
     """Lots ÷ price of each of consecutive minute bars, the first being minute `first` (inverse contracts)."""
-    return _inverse_money(contract, _tape_of(contract, first, minutes))
-
-
-def _tape_of(contract: Contract, first: int, minutes: TickBars) -> Tape:
     index = np.arange(first, first + len(minutes.lots), dtype=np.int64)
-    return split_trades(minutes, index=index, key=contract.key ^ _TRADES)
+    tape = split_trades(minutes, index=index, key=contract.key ^ _TRADES)
+    return _by_minute(tape.lots / contract.prices_of(tape.ticks), tape.offset)
 
 
-def _inverse_money(contract: Contract, tape: Tape) -> FloatArray:
+def _by_minute(worth: FloatArray, offset: IntArray) -> FloatArray:
     """Sums minute by minute, in an order that does not depend on what stands before the minute."""
-    worth = _worth(contract, tape.ticks, tape.lots)
-    table = np.zeros((len(tape.offset) - 1, 8))
-    counts = np.diff(tape.offset)
-    table[np.arange(8) < counts[:, None]] = worth
+    table = np.zeros((len(offset) - 1, 8))
+    table[np.arange(8) < np.diff(offset)[:, None]] = worth
     return np.asarray(np.cumsum(table, axis=1)[:, -1], dtype=np.float64)
 
 
-def _worth(contract: Contract, ticks: IntArray, lots: IntArray) -> FloatArray:
-    prices = contract.prices_of(ticks)
-    return lots / prices if contract.inverse else lots * prices
+def hour_tapes(contracts: Sequence[Contract], hour: int, minutes: TickBars) -> list[HourTape]:
+    """The tapes of one hour (since the epoch) of several contracts; `minutes` are their 60 bars each, in a row."""
+    count = len(contracts)
+    index = np.tile(np.arange(hour * 60, hour * 60 + 60, dtype=np.int64), count)
+    tape = split_trades(minutes, index=index, key=np.repeat(keys_of(contracts, _TRADES), 60))
+    trades = _trades(contracts, index * MINUTE_NS, tape)
+    ends = tape.offset[::60].tolist()
+    tapes = []
+    for at, contract in enumerate(contracts):
+        first, last = ends[at], ends[at + 1]
+        offset = (tape.offset[at * 60 : at * 60 + 61] - first).tolist()
+        tapes.append(HourTape(contract, minutes.take(slice(at * 60, at * 60 + 60)), offset, trades.part(first, last)))
+    return tapes
+
+
+def _trades(contracts: Sequence[Contract], starts: IntArray, tape: Tape) -> _Trades:
+    """The trades of all contracts with their times and prices; `starts` (ns) of every minute."""
+    counts = np.diff(tape.offset[::60])
+    step = np.repeat(np.array([contract.step for contract in contracts], dtype=np.int64), counts)
+    scale = np.repeat(np.array([contract.scale for contract in contracts]), counts)
+    times = np.repeat(starts, np.diff(tape.offset)) + tape.ms * MS
+    return _Trades(times, tape.ticks, tape.ticks * step / scale, tape.lots, tape.buy)
 
 
 class HourTape:
-    """Minute bars at once, trades when first asked for."""
+    """Minute bars and trades of one hour."""
 
-    def __init__(self, contract: Contract, hour: int, minutes: TickBars) -> None:
-        """`minutes` are the 60 bars of `hour` (hours since the epoch)."""
+    def __init__(self, contract: Contract, minutes: TickBars, offset: list[int], trades: _Trades) -> None:
+        """`minutes` are the hour's 60 bars; trades of minute i are [offset[i], offset[i + 1])."""
         self._contract = contract
-        self._hour = hour
+        self._offset = offset
+        self._trades = trades
+        self._times = memoryview(trades.times)  # type: ignore[arg-type]  # an array is a buffer; a view is quick to bisect
         self.minutes = minutes
-
-    def draw(self) -> None:
-        """Draw the trades now rather than when they are asked for."""
-        _ = self._times
+        self.before: tuple[int, bool] | None = None
+        """(ticks, taker bought) of the last trade before the hour, once somebody has looked for it."""
 
     def prints(self, minute: int) -> list[Print]:
         """The trades of one minute of the hour, 0..59."""
-        tape = self._tape
-        part = slice(int(tape.offset[minute]), int(tape.offset[minute + 1]))
-        times = self._times[part]
-        sequences = times // MS + self._contract.key % _SEQUENCE_ROOM
-        sides = ["buy" if buy else "sell" for buy in tape.buy[part].tolist()]
-        columns = (times.tolist(), self._prices[part].tolist(), tape.lots[part].tolist(), sides, sequences.tolist())
-        return [Print(*row) for row in zip(*columns, strict=True)]
+        part = slice(self._offset[minute], self._offset[minute + 1])
+        times, _, prices, lots, buy = self._trades
+        stamps, shift = times[part].tolist(), self._contract.key % _SEQUENCE_ROOM
+        sides = [_SIDES[bought] for bought in buy[part].tolist()]
+        sequences = [stamp // MS + shift for stamp in stamps]
+        return list(map(Print, stamps, prices[part].tolist(), lots[part].tolist(), sides, sequences))
 
     def last(self, now: int) -> tuple[int, bool] | None:
         """(ticks, taker bought) of the last trade of the hour up to `now` (ns)."""
-        at = int(np.searchsorted(self._times, now, side="right")) - 1
-        return None if at < 0 else (int(self._tape.ticks[at]), bool(self._tape.buy[at]))
+        at = bisect_right(self._times, now) - 1
+        return None if at < 0 else (int(self._trades.ticks[at]), bool(self._trades.buy[at]))
 
     def upto(self, now: int) -> Running:
         """The hour up to and including `now` (ns)."""
-        at = int(np.searchsorted(self._times, now, side="right")) - 1
-        if at < 0:
+        count = bisect_right(self._times, now)
+        if not count:
             return Running(0, 0, 0, 0, 0.0)
-        highs, lows, lots, money = self._progress
-        return Running(int(self._tape.ticks[0]), int(highs[at]), int(lows[at]), int(lots[at]), float(money[at]))
+        ticks, lots = self._trades.ticks[:count], self._trades.lots[:count]
+        money = float(self._worth(slice(0, count))[-1])
+        return Running(int(ticks[0]), int(ticks.max()), int(ticks.min()), int(lots.sum()), money)
 
     def valued(self, first: int, last: int) -> ValuedBars:
         """Minutes [first, last) of the hour."""
@@ -99,39 +130,22 @@ class HourTape:
 
     def part(self, minute: int, now: int) -> ValuedBars:
         """One minute up to and including `now` (ns), one row."""
-        tape = self._tape
-        first = int(tape.offset[minute])
-        last = min(int(tape.offset[minute + 1]), int(np.searchsorted(self._times, now, side="right")))
+        first, last = self._offset[minute], min(self._offset[minute + 1], bisect_right(self._times, now))
         if last <= first:
             return ValuedBars(TickBars(*np.zeros((6, 1), dtype=np.int64)), np.zeros(1))
-        ticks, lots = tape.ticks[first:last], tape.lots[first:last]
+        ticks, lots = self._trades.ticks[first:last], self._trades.lots[first:last]
         figures = (ticks[0], ticks.max(), ticks.min(), ticks[-1], lots.sum(), (ticks * lots).sum())
         bar = TickBars(*(np.array([figure], dtype=np.int64) for figure in figures))
-        return ValuedBars(bar, np.cumsum(_worth(self._contract, ticks, lots))[-1:])
+        return ValuedBars(bar, self._worth(slice(first, last))[-1:])
 
     @cached_property
     def money(self) -> FloatArray:
         """Price × lots (or lots ÷ price) of each minute."""
         if not self._contract.inverse:
             return money_of(self._contract, self.minutes)
-        return _inverse_money(self._contract, self._tape)
+        return _by_minute(self._trades.lots / self._trades.prices, np.array(self._offset))
 
-    @cached_property
-    def _tape(self) -> Tape:
-        return _tape_of(self._contract, self._hour * 60, self.minutes)
-
-    @cached_property
-    def _times(self) -> IntArray:
-        tape = self._tape
-        starts = np.repeat(self._hour * HOUR_NS + _MINUTES * MINUTE_NS, np.diff(tape.offset))
-        return np.asarray(starts + tape.ms * MS, dtype=np.int64)
-
-    @cached_property
-    def _prices(self) -> FloatArray:
-        return self._contract.prices_of(self._tape.ticks)
-
-    @cached_property
-    def _progress(self) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
-        ticks, lots = self._tape.ticks, self._tape.lots
-        highs, lows = np.maximum.accumulate(ticks), np.minimum.accumulate(ticks)
-        return highs, lows, np.cumsum(lots), np.cumsum(_worth(self._contract, ticks, lots))
+    def _worth(self, part: slice) -> FloatArray:
+        """Price × lots (or lots ÷ price) of some trades, added up one by one."""
+        prices, lots = self._trades.prices[part], self._trades.lots[part]
+        return np.asarray(np.cumsum(lots / prices if self._contract.inverse else lots * prices), dtype=np.float64)

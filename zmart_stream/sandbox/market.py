@@ -8,6 +8,7 @@ on the contract's tick; sizes are whole lots.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -72,6 +73,10 @@ class Market(Protocol):
 
     def contract_row(self, symbol: str, now: int) -> dict[str, Any]:
         """The full `contracts/active` row (protocol §1.5, every field) as JSON values at `now`."""
+        ...
+
+    def contract_rows(self, symbols: Sequence[str], now: int) -> list[dict[str, Any]]:
+        """The rows of several contracts at once, in the same order."""
         ...
 
     def prints(self, symbol: str, minute: int) -> list[Print]:

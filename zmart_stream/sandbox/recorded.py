@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,14 @@ class RecordedBars:
             return bars
         index = np.arange(first * per_hour, last * per_hour, dtype=np.int64)
         return split_bars(bars, index=index, parts=self._minutes, key=contract.key ^ 0x31, activity=1.0).flat()
+
+    def minutes_of(self, contracts: Sequence[Contract], hour: int) -> TickBars:
+        """The 60 minute bars of one hour of each contract, contract after contract."""
+        columns = zip(*(self.minutes(contract, hour, hour + 1) for contract in contracts), strict=True)
+        return TickBars(*(np.concatenate(column) for column in columns))
+
+    def prepare(self, contracts: Sequence[Contract], first: int, last: int) -> None:
+        """Nothing to do: the record is in memory."""
 
 
 class RecordedRoster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from zmart_stream.sandbox.clock import MINUTE, VenueClock
@@ -93,7 +94,14 @@ class Venue:
 
     def row(self, symbol: str, now: int) -> dict[str, Any]:
         """The contract row, with faults laid over it."""
-        row = self.market.contract_row(symbol, now)
+        return self._seen(symbol, self.market.contract_row(symbol, now), now)
+
+    def rows(self, symbols: Sequence[str], now: int) -> list[dict[str, Any]]:
+        """`row` of several contracts."""
+        rows = self.market.contract_rows(symbols, now)
+        return [self._seen(symbol, row, now) for symbol, row in zip(symbols, rows, strict=True)]
+
+    def _seen(self, symbol: str, row: dict[str, Any], now: int) -> dict[str, Any]:
         around_settlement(self.market, symbol, row, now)
         if symbol in self.paused:
             row["status"] = "Paused"

@@ -109,17 +109,18 @@ class Walks:
 
     def __init__(self, kept: int) -> None:
         """`kept` motions are remembered."""
-        self._steps: dict[int, _Steps] = {}
+        self._steps: dict[tuple[int, float], _Steps] = {}
         self._kept: OrderedDict[tuple[int, int], Motion] = OrderedDict()
         self._room = kept
 
     def motions(self, keys: list[int], volatility: list[float], block: int) -> Motion:
         """The walks of `keys` with these daily volatilities in a block of 16 days, drawn together."""
+        walks = list(zip(keys, volatility, strict=True))
         column, size = np.array(keys, dtype=np.uint64)[:, None], np.array(volatility)[:, None]
-        new = [at for at, key in enumerate(keys) if key not in self._steps]
+        new = [at for at, walk in enumerate(walks) if walk not in self._steps]
         if new:
-            self._steps.update(zip((keys[at] for at in new), _steps(column[new], size[new]), strict=True))
-        return _drawn(column, size, [self._steps[key] for key in keys], block)
+            self._steps.update(zip((walks[at] for at in new), _steps(column[new], size[new]), strict=True))
+        return _drawn(column, size, [self._steps[walk] for walk in walks], block)
 
     def shared(self, keys: list[int], volatility: float, block: int) -> Motion:
         """The same for walks that many contracts share: `keys` may repeat, each is drawn once."""
