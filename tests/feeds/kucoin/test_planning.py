@@ -90,6 +90,21 @@ def test_late_replies_do_not_give_weight_back() -> None:
     assert weights.remaining == 1000
 
 
+def test_a_window_that_turned_at_the_venue_before_it_did_here_is_a_new_one() -> None:
+    """A reply takes time, so our end of the window lies after the venue's; polls fall between the two again and again."""
+    weights = pool()
+    weights.take(0.0, 1497.0)
+    weights.settle(1497.0)
+    weights.heard(3.0, limit=2000, remaining=503, reset_s=29.9)  # a slow first reply: we believe in an end at 32.9
+    for turn in range(1, 5):
+        at = 30.0 * turn + 0.1
+        weights.take(at, 3.0)
+        weights.heard(at + 0.1, limit=2000, remaining=1997, reset_s=30.0)
+        weights.settle(3.0)
+        assert weights.remaining == 1997
+        assert weights.ready_in(at + 0.2, 3.0, Priority.WARM_UP) == 0
+
+
 def test_a_block_holds_everyone() -> None:
     weights = pool()
     weights.block(10.0, 30.0)

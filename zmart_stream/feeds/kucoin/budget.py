@@ -103,8 +103,12 @@ class WeightPool:
         if limit <= 0 or not 0 <= remaining <= limit:
             return
         self.limit = limit
+        ends = at + min(max(reset_s, 0.05), 2 * self.window_s)
+        if self._ends is not None and ends > self._ends + self.window_s / 2:
+            # the venue's window turned before ours did (replies take time): what we counted belongs to the last one
+            self.spent = self.in_flight
         self.spent = max(self.spent, limit - remaining)
-        self._ends = at + min(max(reset_s, 0.05), 2 * self.window_s)
+        self._ends = ends
 
     def block(self, at: float, seconds: float) -> None:
         """Ask nothing for `seconds`."""

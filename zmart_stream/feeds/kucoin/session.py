@@ -99,8 +99,7 @@ class Session:
         """The messages in `frames`, in order, without repetitions; control frames act on the session."""
         self._heard_at = at
         decode = self._wire.decode
-        fresh = self._sequences.fresh
-        tickers, trades = self._sequences.tickers, self._sequences.trades
+        fresh, fresh_trade, tickers = self._sequences.fresh, self._sequences.fresh_trade, self._sequences.tickers
         live_tickers = self.subscriptions.live["ticker"]
         out: list[Message] = []
         for frame in frames:
@@ -120,7 +119,7 @@ class Session:
                     continue
                 if self._held is not None:
                     self._held.append(message)
-                elif fresh(trades, message.symbol, message.sequence, message.ts_event):
+                elif fresh_trade(message.symbol, message.sequence, message.ts_event):
                     out.append(message)
             elif isinstance(message, Control):
                 self._control(message, at)
@@ -148,7 +147,7 @@ class Session:
     def release_trades(self) -> list[Message]:
         """The other connection is done: what it did not deliver, in order. Later trades pass at once."""
         held, self._held = self._held or [], None
-        return [t for t in held if self._sequences.fresh(self._sequences.trades, t.symbol, t.sequence, t.ts_event)]
+        return [t for t in held if self._sequences.fresh_trade(t.symbol, t.sequence, t.ts_event)]
 
     # --- out
 
