@@ -91,7 +91,7 @@ def test_late_replies_do_not_give_weight_back() -> None:
 
 
 def test_a_window_that_turned_at_the_venue_before_it_did_here_is_a_new_one() -> None:
-    """A reply takes time, so our end of the window lies after the venue's; polls fall between the two again and again."""
+    """Replies take time, so our end of the window lies after the venue's; polls fall between the two every time."""
     weights = pool()
     weights.take(0.0, 1497.0)
     weights.settle(1497.0)
