@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from zmart_stream.portfolio.weights.problem import FloatArray, WeightProblem
+
 _WHOLE = 10_000
 
 
@@ -18,3 +22,11 @@ def equal_weights(count: int, max_weight: float) -> tuple[list[float], float]:
         spare = 0
     weights = [(share + (1 if place < spare else 0)) / 100 for place in range(count)]
     return weights, (_WHOLE - share * count - spare) / 100
+
+
+class Equal:
+    """The same weight for every holding."""
+
+    def weights(self, problem: WeightProblem) -> FloatArray:
+        """Ones."""
+        return np.ones(len(problem.symbols))
