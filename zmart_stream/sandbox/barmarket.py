@@ -118,20 +118,18 @@ class BarMarket:
     def running_bar(self, symbol: str, granularity: int, now: int) -> list[float] | None:
         """The bar that contains `now`, of the trades up to and including `now`; None if there were none."""
         contract = self._roster.contract(symbol)
-        minute = now // MINUTE_NS
-        start = bar_start(minute, granularity)
-        pieces = []
-        hour = minute // 60
-        if start // 60 < hour:
-            pieces.append(self._valued_hours(contract, start // 60, hour))
-            start = hour * 60
-        tape = self._hour(contract, hour)
-        pieces += [tape.valued(start % 60, minute % 60), tape.part(minute % 60, now)]
-        source = chained(*pieces)
-        whole, starts = traded_rows(
-            joined(source, len(source.money)), np.array([bar_start(minute, granularity)], dtype=np.int64)
-        )
-        rows = _rows(contract, whole, starts).tolist()
+        start, hour = bar_start(now // MINUTE_NS, granularity), now // HOUR_NS
+        run = self._hour(contract, hour).since(start % 60, now)
+        if start // 60 == hour:
+            money = run.money if contract.inverse else run.money * contract.multiplier
+            prices = (contract.price_of(ticks) for ticks in run[:4])
+            return [start * 60_000.0, *prices, float(run.lots), money] if run.lots else None
+        figures = (run.open, run.high, run.low, run.close, run.lots, run.value)
+        piece = TickBars(*(np.array([figure], dtype=np.int64) for figure in figures))
+        before = self._valued_hours(contract, start // 60, hour)
+        source = chained(before, ValuedBars(piece, np.array([run.money]) if contract.inverse else None))
+        whole = joined(source, len(source.bars.lots))
+        rows = _rows(contract, *traded_rows(whole, np.array([start], dtype=np.int64))).tolist()
         return list(rows[0]) if rows else None
 
     def quotes(self, symbol: str, now: int, levels: int) -> Quotes:
@@ -240,9 +238,7 @@ class BarMarket:
 
     def _valued_hours(self, contract: Contract, first: int, last: int) -> ValuedBars:
         bars = self._source.hours(contract, first, last)
-        if not contract.inverse:
-            return ValuedBars(bars, money_of(contract, bars))
-        return ValuedBars(bars, self._inverse_money(contract, first, last))
+        return ValuedBars(bars, self._inverse_money(contract, first, last) if contract.inverse else None)
 
     def _inverse_money(self, contract: Contract, first: int, last: int) -> FloatArray:
         """Σ lots ÷ price of each hour: the one figure that only the trades can tell."""
@@ -263,9 +259,9 @@ class BarMarket:
             return self._hour(contract, hours[0]).valued(first - hours[0] * 60, last - hours[0] * 60)
         start = hours[0] * 60
         minutes = self._source.minutes(contract, hours.start, hours.stop)
-        money = minute_money(contract, start, minutes) if contract.inverse else money_of(contract, minutes)
         part = slice(first - start, last - start)
-        return ValuedBars(minutes.take(part), money[part])
+        money = minute_money(contract, start, minutes)[part] if contract.inverse else None
+        return ValuedBars(minutes.take(part), money)
 
     def _last(self, contract: Contract, now: int) -> tuple[int, bool]:
         """(ticks, taker bought) of the last trade up to `now`."""
@@ -284,7 +280,7 @@ class BarMarket:
         hour = now // HOUR_NS
         share = 1.0 - (now - hour * HOUR_NS) / HOUR_NS
         past = self._past_day(contract, hour)
-        running = self._hour(contract, hour).upto(now)
+        running = self._hour(contract, hour).since(0, now)
         ticks, _ = self._last(contract, now)
         lots = past.lots + int(past.oldest_lots * share) + running.lots
         turnover = past.money + past.oldest_money * share + running.money
@@ -308,7 +304,8 @@ class BarMarket:
         return past
 
     def _drawn_past(self, contract: Contract, hour: int) -> _Past:
-        day, money = self._valued_hours(contract, hour - 24, hour)
+        day, inverse = self._valued_hours(contract, hour - 24, hour)
+        money = money_of(contract, day) if inverse is None else inverse
         traded = day.lots > 0
         return _Past(
             open=int(day.open[np.argmax(traded)]) if traded.any() else 0,
@@ -350,5 +347,8 @@ def _funding_fields(contract: Contract, state: FundingState | None, now: int) ->
 def _rows(contract: Contract, source: ValuedBars, starts: Any) -> Bars:
     bars = source.bars
     prices = [contract.prices_of(column) for column in (bars.open, bars.high, bars.low, bars.close)]
-    money = source.money if contract.inverse else source.money * contract.multiplier
-    return np.column_stack([starts * 60_000.0, *prices, bars.lots.astype(np.float64), money])
+    money = money_of(contract, bars) * contract.multiplier if source.money is None else source.money
+    rows = np.empty((len(starts), 7))
+    for at, column in enumerate((starts * 60_000.0, *prices, bars.lots, money)):
+        rows[:, at] = column
+    return rows

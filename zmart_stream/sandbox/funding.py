@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,7 @@ class ModelFunding:
     def __init__(self) -> None:
         """Nothing is drawn yet."""
         self._settled: dict[str, tuple[int, float]] = {}
+        self._states: dict[str, tuple[int, FundingState]] = {}
 
     def premium(self, contract: Contract, now: int) -> float:
         """Perpetual over index − 1 at `now` (ns)."""
@@ -55,7 +57,14 @@ class ModelFunding:
         """The funding clock at `now` (ns), None for dated contracts."""
         if contract.dated:
             return None
-        interval, at = contract.interval_ms, now // MS
+        told = self._states.get(contract.symbol)
+        if told is None or told[0] != now // MS:
+            told = self._states[contract.symbol] = (now // MS, self._state(contract, now // MS))
+        return told[1]
+
+    def _state(self, contract: Contract, at: int) -> FundingState:
+        """The clock at `at` (ms)."""
+        interval = contract.interval_ms
         last = (at - contract.grid_ms) // interval * interval + contract.grid_ms
         known = self._settled.get(contract.symbol)
         if known is None or known[0] != last:
@@ -98,6 +107,7 @@ def _marks(span: int) -> IntArray:
     return np.arange(1, _POINTS + 1, dtype=np.int64) * span // _POINTS
 
 
+@lru_cache(maxsize=4096)
 def _scales(contract: Contract) -> tuple[float, float, float]:
     """Mean premium, size of its slow and of its fast part; wider on thinner contracts."""
     width = 1e-4 + 0.4e-4 * contract.spread_bps**0.7

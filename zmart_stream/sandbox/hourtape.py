@@ -21,13 +21,18 @@ _SIDES = ("sell", "buy")
 
 
 class Running(NamedTuple):
-    """The hour up to an instant; prices in ticks, 0 lots = no trade yet."""
+    """A part of the hour up to an instant; prices in ticks, 0 lots = no trade yet."""
 
     open: int
     high: int
     low: int
+    close: int
     lots: int
-    money: float
+    money: float  # Σ price × lots, or lots ÷ price on inverse contracts
+    value: int  # Σ ticks × lots
+
+
+_NOTHING = Running(0, 0, 0, 0, 0, 0.0, 0)
 
 
 class _Trades(NamedTuple):
@@ -47,7 +52,7 @@ class _Trades(NamedTuple):
 
 def money_of(contract: Contract, bars: TickBars) -> FloatArray:
     """Price × lots of each bar (linear contracts)."""
-    return np.asarray(bars.value * contract.step / contract.scale, dtype=np.float64)
+    return contract.prices_of(bars.value)
 
 
 def minute_money(contract: Contract, first: int, minutes: TickBars) -> FloatArray:
@@ -115,37 +120,26 @@ class HourTape:
         at = bisect_right(self._times, now) - 1
         return None if at < 0 else (int(self._trades.ticks[at]), bool(self._trades.buy[at]))
 
-    def upto(self, now: int) -> Running:
-        """The hour up to and including `now` (ns)."""
-        count = bisect_right(self._times, now)
-        if not count:
-            return Running(0, 0, 0, 0, 0.0)
-        ticks, lots = self._trades.ticks[:count], self._trades.lots[:count]
-        money = float(self._worth(slice(0, count))[-1])
-        return Running(int(ticks[0]), int(ticks.max()), int(ticks.min()), int(lots.sum()), money)
+    def since(self, minute: int, now: int) -> Running:
+        """From the start of a minute of the hour up to and including `now` (ns)."""
+        first, last = self._offset[minute], bisect_right(self._times, now)
+        if last <= first:
+            return _NOTHING
+        ticks, lots = self._trades.ticks[first:last], self._trades.lots[first:last]
+        value = int((ticks * lots).sum())
+        money = self._inverse_worth(first, last) if self._contract.inverse else self._contract.price_of(value)
+        return Running(int(ticks[0]), int(ticks.max()), int(ticks.min()), int(ticks[-1]), int(lots.sum()), money, value)
 
     def valued(self, first: int, last: int) -> ValuedBars:
         """Minutes [first, last) of the hour."""
-        return ValuedBars(self.minutes.take(slice(first, last)), self.money[first:last])
-
-    def part(self, minute: int, now: int) -> ValuedBars:
-        """One minute up to and including `now` (ns), one row."""
-        first, last = self._offset[minute], min(self._offset[minute + 1], bisect_right(self._times, now))
-        if last <= first:
-            return ValuedBars(TickBars(*np.zeros((6, 1), dtype=np.int64)), np.zeros(1))
-        ticks, lots = self._trades.ticks[first:last], self._trades.lots[first:last]
-        figures = (ticks[0], ticks.max(), ticks.min(), ticks[-1], lots.sum(), (ticks * lots).sum())
-        bar = TickBars(*(np.array([figure], dtype=np.int64) for figure in figures))
-        return ValuedBars(bar, self._worth(slice(first, last))[-1:])
+        bars = self.minutes.take(slice(first, last))
+        return ValuedBars(bars, self._money[first:last] if self._contract.inverse else None)
 
     @cached_property
-    def money(self) -> FloatArray:
-        """Price × lots (or lots ÷ price) of each minute."""
-        if not self._contract.inverse:
-            return money_of(self._contract, self.minutes)
+    def _money(self) -> FloatArray:
+        """Lots ÷ price of each minute."""
         return _by_minute(self._trades.lots / self._trades.prices, np.array(self._offset))
 
-    def _worth(self, part: slice) -> FloatArray:
-        """Price × lots (or lots ÷ price) of some trades, added up one by one."""
-        prices, lots = self._trades.prices[part], self._trades.lots[part]
-        return np.asarray(np.cumsum(lots / prices if self._contract.inverse else lots * prices), dtype=np.float64)
+    def _inverse_worth(self, first: int, last: int) -> float:
+        """Lots ÷ price of some trades, added up one by one."""
+        return float(np.cumsum(self._trades.lots[first:last] / self._trades.prices[first:last])[-1])

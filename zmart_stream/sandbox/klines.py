@@ -15,10 +15,10 @@ _MONDAY = 4 * 1440  # the epoch was a Thursday
 
 
 class ValuedBars(NamedTuple):
-    """Bars with their turnover before the multiplier: price × lots, or lots ÷ price on inverse contracts."""
+    """Bars with their turnover where it does not follow from their value: Σ lots ÷ price on inverse contracts."""
 
     bars: TickBars
-    money: FloatArray
+    money: FloatArray | None = None  # None on linear contracts
 
 
 def bar_start(minute: int, granularity: int) -> int:
@@ -39,26 +39,30 @@ def joined(source: ValuedBars, size: int) -> ValuedBars:
         return source
     bars = TickBars(*(column.reshape(-1, size) for column in source.bars))
     traded = bars.lots > 0
+    money = None if source.money is None else np.cumsum(source.money.reshape(-1, size), axis=1)[:, -1]
+    if traded.all():
+        ends = bars.open[:, 0], bars.high.max(axis=1), bars.low.min(axis=1), bars.close[:, -1]
+        return ValuedBars(TickBars(*ends, bars.lots.sum(axis=1), bars.value.sum(axis=1)), money)
     rows = np.arange(len(traded))
     first = np.argmax(traded, axis=1)
     last = size - 1 - np.argmax(traded[:, ::-1], axis=1)
     high = np.where(traded, bars.high, 0).max(axis=1)
     low = np.where(traded, bars.low, np.iinfo(np.int64).max).min(axis=1)
-    whole = TickBars(
-        bars.open[rows, first], high, low, bars.close[rows, last], bars.lots.sum(axis=1), bars.value.sum(axis=1)
-    )
-    return ValuedBars(whole, np.cumsum(source.money.reshape(-1, size), axis=1)[:, -1])
+    ends = bars.open[rows, first], high, low, bars.close[rows, last]
+    return ValuedBars(TickBars(*ends, bars.lots.sum(axis=1), bars.value.sum(axis=1)), money)
 
 
 def chained(*pieces: ValuedBars) -> ValuedBars:
     """The pieces one after the other."""
     columns = zip(*(piece.bars for piece in pieces), strict=True)
-    return ValuedBars(
-        TickBars(*(np.concatenate(column) for column in columns)), np.concatenate([piece.money for piece in pieces])
-    )
+    money = [piece.money for piece in pieces if piece.money is not None]
+    bars = TickBars(*(np.concatenate(column) for column in columns))
+    return ValuedBars(bars, np.concatenate(money) if money else None)
 
 
 def traded_rows(source: ValuedBars, starts: IntArray) -> tuple[ValuedBars, IntArray]:
     """Only the bars with trades, and their starts."""
     kept = np.flatnonzero(source.bars.lots > 0)
-    return ValuedBars(source.bars.take(kept), source.money[kept]), starts[kept]
+    if len(kept) == len(starts):
+        return source, starts
+    return ValuedBars(source.bars.take(kept), None if source.money is None else source.money[kept]), starts[kept]

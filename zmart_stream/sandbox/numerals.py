@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+_PLAIN = (str, int, bool, type(None))
 
 
 def java_number(value: float) -> str:
@@ -37,13 +40,20 @@ def _scientific(text: str) -> str:
     return f"{digits[0]}.{digits[1:] or '0'}E{len(digits) - len(fraction) - 1}"
 
 
+@lru_cache(maxsize=32_768)
+def _java_raw(value: float) -> msgspec.Raw:
+    """Java's text, ready for `msgspec.json`; most figures of a contract row never change."""
+    return msgspec.Raw(java_number(value).encode())
+
+
 def java_values(value: Any) -> Any:
     """`value` with every float inside replaced by its Java text, ready for `msgspec.json`."""
-    if type(value) is float:
-        return msgspec.Raw(java_number(value).encode())
-    if type(value) is dict:
-        return {key: java_values(item) for key, item in value.items()}
-    if type(value) is list:
+    kind = type(value)
+    if kind is float:
+        return _java_raw(value)
+    if kind is dict:
+        return {key: item if type(item) in _PLAIN else java_values(item) for key, item in value.items()}
+    if kind is list:
         return [java_values(item) for item in value]
     return value
 

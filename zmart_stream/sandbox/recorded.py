@@ -102,7 +102,7 @@ def _held(series: Series, minutes: int) -> _Held:
     absent[place] = False
     bars = series.bars.take(np.maximum(np.searchsorted(place, grid, side="right") - 1, 0))
     dense = bars.standing(absent, np.where(grid < place[0], series.bars.open[0], bars.close))
-    whole = joined(ValuedBars(dense, np.zeros(len(grid))), per_hour).bars
+    whole = joined(ValuedBars(dense), per_hour).bars
     return _Held(first_hour, dense, whole.standing(whole.lots == 0, dense.open[::per_hour]))
 
 
