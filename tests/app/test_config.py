@@ -12,7 +12,9 @@ from zmart_stream.app.config import Sources, load, setting_keys
 from zmart_stream.app.core_settings import core_settings, needs_restart
 from zmart_stream.app.settings import Settings
 from zmart_stream.domain.errors import ConfigError
+from zmart_stream.domain.market import WarmUp
 from zmart_stream.domain.settings import CoreSettings, PortfolioSettings
+from zmart_stream.engine.warmup import Start
 from zmart_stream.scoring.registry import DEFAULTS, build_scorers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -208,3 +210,12 @@ def test_settings_have_descriptions():
                 assert field.description, f"{model.__name__}.{name}"
 
     walk(Settings)
+
+
+def test_at_speed_max_the_first_fill_comes_with_the_end_of_warm_up():
+    start = Start(core_settings(Settings(), "max").portfolio.first_fill_after_s)
+    start.begin(1)
+    assert not start.may_judge(10**18)
+    start.progress(WarmUp(ts=2, done=1, of=2, ended=True))
+    assert start.may_judge(2)
+    assert start.waited(2)

@@ -56,7 +56,9 @@ class Start:
         return self.ended or self.waited(now)
 
     def waited(self, now: int) -> bool:
-        """Whether `first_fill_after` passed since the session's first message."""
+        """Whether `first_fill_after` passed since the session's first message; a negative one is warm-up's end."""
+        if self._after < 0:
+            return self.ended
         return self.began is not None and now - self.began >= self._after
 
     def snapshot(self) -> dict[str, Any]:

@@ -58,7 +58,14 @@ class KucoinFeed:
         self._tiers = Tiers(
             in_rank=settings.depth_in_rank, out_rank=settings.depth_out_rank, out_after_s=settings.depth_out_after_s
         )
-        self._polls = Polls(self._rest, clock=clock, inbox=inbox, settings=self._in_force, report=self._report)
+        self._polls = Polls(
+            self._rest,
+            clock=clock,
+            inbox=inbox,
+            settings=self._in_force,
+            report=self._report,
+            newest_book=lambda symbol: self._shared.sequences.tickers.get(symbol, (0, 0))[0],
+        )
         self._history = History(self._rest, clock=clock, inbox=inbox, settings=self._in_force, report=self._report)
         self._shared = Shared(
             settings=self._in_force,
@@ -78,6 +85,7 @@ class KucoinFeed:
         self._market: list[str] = []
         self._loaded: dict[str, None] = {}
         self._renewed: dict[Key, float] = {}
+        self._told_repeated: dict[str, int] = {}
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -116,6 +124,14 @@ class KucoinFeed:
             while True:
                 await asyncio.sleep(TIERS_EVERY_S)
                 self._replan()
+                self._tell_repeated()
+
+    def _tell_repeated(self) -> None:
+        """What the venue sent twice or late; two topics bring each settlement, that is no repetition to speak of."""
+        for kind, total in self._shared.sequences.repeated.items():
+            if kind != "settlement" and total > self._told_repeated.get(kind, 0):
+                self._told_repeated[kind] = total
+                self._report.limited("feed.repeated", kind, total=total)
 
     async def _load_history(self) -> None:
         market = list(self._market)

@@ -37,7 +37,7 @@ class Listings:
         self._missing: dict[str, int] = {}
 
     def update(self, rows: Sequence[ContractRow], now: int) -> tuple[list[Message], list[MalformedMessageError]]:
-        """Messages of a poll learned at market time `now`, and rows that cannot be believed.
+        """Messages of a poll learned at market time `now`; rows that cannot be believed, or not in part.
 
         Raises MalformedMessageError for a reply that holds too few contracts to be the list.
         """
@@ -59,6 +59,8 @@ class Listings:
             if stats.next_funding is not None and stats.funding_interval_s is not None:
                 self._funding[row.symbol] = (stats.next_funding, stats.funding_interval_s * 1_000_000_000)
             messages.append(stats)
+            if stats.funding_rate is None and followed(contract):
+                errors.append(MalformedMessageError("no_funding", row.symbol))
         return messages + self._vanished(seen, now), errors
 
     def market(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, cast, get_args
 
 from zmart_stream.domain.errors import FeedError, MalformedMessageError, VenueBusyError
-from zmart_stream.domain.market import Depth, VenueStatus
+from zmart_stream.domain.market import Depth, Listing, VenueStatus
 from zmart_stream.domain.ports import Inbox, MarketClock
 from zmart_stream.feeds.kucoin.listings import Listings
 from zmart_stream.feeds.kucoin.report import Report
@@ -17,7 +17,8 @@ from zmart_stream.feeds.kucoin.wire import to_ns
 
 Status = Literal["open", "close", "cancelonly"]
 FIRST_RETRY_S = 1.0
-ROTATION_STEP_S = 0.05
+LISTINGS_NAMED = 10
+"""Contracts that a line of the log names; the rest is counted."""
 
 
 class Polls:
@@ -31,8 +32,9 @@ class Polls:
         inbox: Inbox,
         settings: Callable[[], FeedSettings],
         report: Report,
+        newest_book: Callable[[str], int],
     ) -> None:
-        """`settings` returns those in force."""
+        """`settings` returns those in force, `newest_book` the last book sequence that a stream brought (0: none)."""
         self.listings = Listings()
         self.status: Status | None = None
         self.books_polled = 0
@@ -41,11 +43,13 @@ class Polls:
         self._inbox = inbox
         self._settings = settings
         self._report = report
+        self._newest_book = newest_book
 
     # --- contracts
 
     async def contracts(self) -> bool:
         """One poll of the contract list, into the inbox; False if it failed."""
+        is_first = not self.listings.contracts
         try:
             rows, errors = await self._rest.contracts()
             messages, doubtful = self.listings.update(rows, self._clock.now())
@@ -59,7 +63,21 @@ class Polls:
             self._report.bad(wrong.reason, wrong.detail)
         for message in messages:
             self._inbox.put(message)
+        if not is_first:
+            self._tell_listings([message for message in messages if isinstance(message, Listing)])
         return True
+
+    def _tell_listings(self, listings: Sequence[Listing]) -> None:
+        """One line for each kind of change and status."""
+        kinds: dict[tuple[str, str], list[str]] = {}
+        for listing in listings:
+            contract = listing.contract
+            status = "expiring" if contract.expires_at is not None else contract.status
+            kinds.setdefault((listing.change, status), []).append(contract.symbol)
+        for (change, status), symbols in kinds.items():
+            self._report.log.info(
+                "feed.listing", change=change, status=status, count=len(symbols), symbols=symbols[:LISTINGS_NAMED]
+            )
 
     async def first_contracts(self) -> None:
         """Poll until the list is there: nothing else makes sense before."""
@@ -121,6 +139,7 @@ class Polls:
                     await asyncio.sleep(1.0)
 
     async def _depth(self, symbol: str) -> None:
+        streamed = self._newest_book(symbol)
         try:
             reply, bids, asks = await self._rest.book(symbol)
         except VenueBusyError:
@@ -133,6 +152,11 @@ class Polls:
         # a book that stands still keeps its old time: only a time from the future is absurd
         if not 0 < ts_event <= now + settings.ahead_ns:
             self._report.bad("implausible_time", f"{symbol} book {reply.ts}")
+            return
+        if reply.sequence < streamed:
+            self._report.bad(
+                "stale_book", f"{symbol} book {reply.sequence}, streamed before it was asked for: {streamed}"
+            )
             return
         self.books_polled += 1
         self._inbox.put(
