@@ -19,6 +19,9 @@ BUILT_IN = ("technical", "fundamental", "structure", "risk")
 MAX_GRACE_S = 60.0
 """At speed `max` the venue's connections may be this far apart (architecture §4a: 30 s), so a bar waits longer."""
 
+AT_WARM_UP_S = -1.0
+"""At speed `max` the first fill comes with the end of warm-up: the core takes a negative wait for that."""
+
 RESTART_KEYS = (
     "state_dir",
     "venue.",
@@ -38,7 +41,7 @@ RESTART_KEYS = (
 def core_settings(settings: Settings, speed: float | Literal["max"]) -> CoreSettings:
     """The core's dials at a venue that runs at `speed` (numbers §1: transport durations are multiplied by it)."""
     scale = 1.0 if speed == "max" else max(speed, 1.0)
-    first_fill = 0.0 if speed == "max" else settings.portfolio.first_fill_after * scale
+    first_fill = AT_WARM_UP_S if speed == "max" else settings.portfolio.first_fill_after * scale
     return CoreSettings(
         market=_market(settings.market, settings.freshness, settings.feed.contracts_poll, speed, scale),
         scoring=_scoring(settings.scoring),

@@ -56,7 +56,7 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_spread_bps: float = 15.0
     held_turnover_factor: float = 0.7
     held_spread_factor: float = 1.5
-    first_fill_after_s: float = 90.0  # T
+    first_fill_after_s: float = 90.0  # T; negative: at the end of warm-up
     first_fill_share: float = 0.9
     live_share: float = 0.6
     entry_score: float = 50.0

@@ -103,7 +103,7 @@ class Engine(Reads):
             self._timers.set("close", self._next_end + self._grace_ns)
         self._timers.set("sweep", (ts // self._sweep_ns + 1) * self._sweep_ns)
         after = self.settings.portfolio.first_fill_after_s * NS
-        if after < NEVER:
+        if 0 <= after < NEVER:
             self._timers.set("first_fill", ts + int(after))
 
     def _sweep(self, now: int) -> list[Message]:

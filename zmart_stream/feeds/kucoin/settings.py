@@ -50,7 +50,7 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     pool_window_s: float = 30.0
     warmup_share: float = 0.8
     steady_share: float = 0.5
-    reserve_share: float = 0.05  # of the pool, kept for polls and tokens
+    reserve_share: float = 0.03  # of the pool, kept for polls and tokens
     parallel_requests: int = 16
     request_timeout_s: float = 10.0
     max_reply_bytes: int = 32 << 20
