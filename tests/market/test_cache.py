@@ -73,6 +73,38 @@ def test_bars_are_the_aggregated_trades_of_their_venue_time(seed: int) -> None:
     assert market.cache.counts["late"] == late
 
 
+def test_trades_that_others_overtook_give_the_same_bar(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    market = AMarket(A)
+    for hour in range(20):
+        start = START + hour * HOUR
+        plain = {int(at): float(rng.uniform(90, 110)) for at in start + rng.integers(0, HOUR, 6)}
+        for at in rng.permutation(list(plain)).tolist():
+            market.trade(A, at, plain[at], lots=2, ts=start + HOUR - NS * (hour % 2))
+        block = market.close()[0]
+        assert isinstance(block, BarBlock)
+        prices = [plain[at] for at in sorted(plain)]
+        bar = columns(block)[: Field.LOTS + 1, 0].tolist()
+        assert bar == [prices[0], max(prices), min(prices), prices[-1], 2 * len(prices)]
+
+
+def test_trades_of_the_next_hour_in_any_order_give_the_same_bar(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    market = AMarket(A)
+    for hour in range(20):
+        start = START + (hour + 1) * HOUR
+        plain = {int(at): float(rng.uniform(90, 110)) for at in start + rng.integers(0, NS, 5)}
+        early = rng.permutation(list(plain)).tolist()
+        for at in early[:3]:
+            market.trade(A, at, plain[at], ts=start + NS)
+        market.close()
+        for at in early[3:]:
+            market.trade(A, at, plain[at], ts=start + 2 * NS)
+        state = market[A]
+        prices = [plain[at] for at in sorted(plain)]
+        assert (state.h_open, state.h_close, state.h_high) == (prices[0], prices[-1], max(prices))
+
+
 def test_in_the_grace_scores_read_the_old_bar_and_the_successor_only_accumulates() -> None:
     market = AMarket(A)
     state = market[A]

@@ -55,8 +55,8 @@ _ZERO = _names(
     "d_turnover turnover_23 buy_23 sell_23 hours_seen days_seen elapsed"
 )
 _TIMES = _names(
-    "h_ts h_as_of n_ts n_as_of ticker_ts trade_ts depth_ts depth_event mark_ts poll_ts settled_ts spread_ts "
-    "basis_ts depth_ew_ts listed_at ticker_lost trade_lost ticker_silent trade_silent "
+    "h_ts h_first h_as_of n_ts n_first n_as_of ticker_ts trade_ts depth_ts depth_event mark_ts poll_ts settled_ts "
+    "spread_ts basis_ts depth_ew_ts listed_at ticker_lost trade_lost ticker_silent trade_silent "
     "moved_before moved_once fresh_until"
 )
 _OTHERS = _names(
@@ -146,6 +146,7 @@ class ContractState:
     h_count: float
     h_whole: float
     h_ts: int  # venue time of the bar's newest trade
+    h_first: int  # and of the trade that opened it; 0: the venue's candle did
     h_as_of: int  # the running candle taken over holds every trade up to here
     n_open: float
     n_high: float
@@ -158,6 +159,7 @@ class ContractState:
     n_count: float
     n_whole: float
     n_ts: int
+    n_first: int
     n_as_of: int
     d_open: float
     d_high: float
@@ -301,10 +303,10 @@ class ContractState:
         self.h_open, self.h_high, self.h_low, self.h_close = self.n_open, self.n_high, self.n_low, self.n_close
         self.h_lots, self.h_turnover = self.n_lots, self.n_turnover
         self.h_buy, self.h_sell, self.h_count = self.n_buy, self.n_sell, self.n_count
-        self.h_ts, self.h_as_of = self.n_ts, self.n_as_of
+        self.h_ts, self.h_first, self.h_as_of = self.n_ts, self.n_first, self.n_as_of
         self.n_open = self.n_high = self.n_low = self.n_close = nan
         self.n_lots = self.n_turnover = self.n_buy = self.n_sell = self.n_count = 0.0
-        self.n_ts = self.n_as_of = 0
+        self.n_ts = self.n_first = self.n_as_of = 0
         if self.h_close > 0.0:
             self.price = self.h_close
             self.price_is_mid = False

@@ -72,8 +72,7 @@ class Tape:
         if s is None:
             self.counts["unknown"] += 1
             return None
-        ts = m.ts
-        spoke = s.trade_ts
+        ts, spoke = m.ts, s.trade_ts
         if spoke:
             gap, expected = ts - spoke, s.trade_gap
             limit = PATIENCE * expected
@@ -89,18 +88,19 @@ class Tape:
         if event <= s.h_as_of:
             self.counts["contained"] += 1
             return None
-        price = m.price
-        lots = m.lots
+        price, lots = m.price, m.lots
         if event >= s.h_ts:
             s.h_ts = event
             s.h_close = s.price = s.last = price
+        elif event < s.h_first:  # it came late and was the bar's first
+            s.h_first, s.h_open = event, price
         if s.h_high >= price:
             s.h_low = s.h_low if s.h_low <= price else price
         elif s.h_high > 0.0:
             s.h_high = price
         else:
             s.h_open = s.h_high = s.h_low = price
-            s.price_is_mid = False
+            s.h_first, s.price_is_mid = event, False
         s.h_lots += lots
         s.h_turnover += lots if s.inverse else lots * s.multiplier * price
         s.h_count += 1.0
@@ -129,7 +129,8 @@ class Tape:
         if m.ts_event >= s.n_ts:
             s.n_ts = m.ts_event
             s.n_close = s.last = price
-        s.n_open = s.n_open if s.n_open > 0.0 else price
+        if not s.n_open > 0.0 or m.ts_event < s.n_first:
+            s.n_open, s.n_first = price, m.ts_event
         s.n_high = s.n_high if s.n_high >= price else price
         s.n_low = s.n_low if s.n_low <= price else price
         s.n_lots += lots

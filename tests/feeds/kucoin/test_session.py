@@ -285,18 +285,22 @@ def test_unknown_frames_are_ignored_and_bad_ones_reported() -> None:
 # --- repetitions
 
 
-def test_replayed_trades_are_dropped_and_a_new_numbering_is_believed() -> None:
-    talk = Talk()
+def test_replayed_trades_are_dropped_late_ones_count_and_a_new_numbering_is_believed() -> None:
+    sequences = Sequences(SETTINGS.restart_ns)
+    talk = Talk(sequences=sequences)
     talk.opened(("execution", "A"))
     got = talk.hear(
         trade(5, NOW),
         trade(7, NOW + 1),
         trade(5, NOW),
         trade(7, NOW + 1),
-        trade(6, NOW + 9 * SECOND),
+        trade(6, NOW),
+        trade(6, NOW),
+        trade(4, NOW + 9 * SECOND),
         trade(8, NOW + 2),
     )
-    assert [m.sequence for m in got] == [5, 7, 8]
+    assert [m.sequence for m in got] == [5, 7, 6, 8]
+    assert sequences.repeated == {"trade": 4, "trade_late": 1}
     assert [m.sequence for m in talk.hear(trade(1, NOW + 11 * SECOND), trade(2, NOW + 11 * SECOND))] == [1, 2]
 
 

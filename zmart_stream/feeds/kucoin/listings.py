@@ -34,6 +34,7 @@ class Listings:
         self.contracts: dict[str, Contract] = {}
         self.turnover: dict[str, float] = {}
         self._funding: dict[str, tuple[int, int]] = {}  # next settlement and interval, ns
+        self._funded: dict[str, None] = {}  # contracts whose row told a funding rate
         self._missing: dict[str, int] = {}
 
     def update(self, rows: Sequence[ContractRow], now: int) -> tuple[list[Message], list[MalformedMessageError]]:
@@ -59,7 +60,10 @@ class Listings:
             if stats.next_funding is not None and stats.funding_interval_s is not None:
                 self._funding[row.symbol] = (stats.next_funding, stats.funding_interval_s * 1_000_000_000)
             messages.append(stats)
-            if stats.funding_rate is None and followed(contract):
+            if stats.funding_rate is not None:
+                self._funded[row.symbol] = None
+            elif row.symbol in self._funded:
+                del self._funded[row.symbol]
                 errors.append(MalformedMessageError("no_funding", row.symbol))
         return messages + self._vanished(seen, now), errors
 
@@ -94,5 +98,6 @@ class Listings:
                 del self._missing[symbol]
                 self.turnover.pop(symbol, None)
                 self._funding.pop(symbol, None)
+                self._funded.pop(symbol, None)
                 gone.append(Listing(ts=now, contract=self.contracts.pop(symbol), change="delisted"))
         return gone
