@@ -333,7 +333,7 @@ def test_every_candle_type_has_a_running_candle(kind: str) -> None:
 
 def test_a_ticker_follows_a_trade_that_moves_the_touch() -> None:
     async def run() -> None:
-        slow = {"ticker_classes": [[1000, 0.001]], "ticker_min_ms": 100}
+        slow = {"ticker_classes": [[1000, 0.001]], "ticker_min_ms": 1}
         async with venue(speed=FAST, cadence=slow) as bench:
             topic = f"{MARKET}tickerV2:{SYMBOL}"
             socket = await bench.connect(topic)

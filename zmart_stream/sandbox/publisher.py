@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from typing import Literal
 
 from zmart_stream.sandbox.cadenced import Cadenced, Desk
 from zmart_stream.sandbox.hub import Channel, Hub
@@ -17,6 +18,7 @@ from zmart_stream.sandbox.venue import Venue
 
 _TRADE_TOPICS = ("execution", "ticker", "tickerV2")
 _FUNDING = "#funding"  # the minute estimate of an instrument channel has a cadence of its own
+_MOVED_S = 1.0  # above speed 1 a moved touch waits for no longer than this
 _GOLDEN = 0.6180339887  # spreads the first cadences of many symbols over one period
 
 
@@ -28,6 +30,7 @@ class Publisher:
         self._venue = venue
         self._hub = hub
         self._cadence = cadence
+        self._moved_s = _moved_s(cadence, venue.clock.speed)
         now = venue.clock.now()
         self._tape: Tape[Desk] = Tape(venue.market, now)
         self._settlements = Settlements(venue.market)
@@ -167,9 +170,10 @@ class Publisher:
 
     def _tell_trades(self, now: int) -> None:
         emit = self._hub.emit
+        trading = self._venue.trading_now()
         simultaneous: tuple[Desk, Print] | None = None
         for desk, trade in self._tape.due(now):
-            if not self._venue.trading(desk.symbol):
+            if desk.symbol not in trading:
                 continue
             desk.recent.append(trade)
             self._moved[desk.rank] = desk
@@ -188,7 +192,7 @@ class Publisher:
         self._hub.emit(desk.channels["ticker"], desk.wording.ticker(trade, desk.wording.touch(desk.book.quotes(1))))
 
     def _tell_moves(self, now: int, real: float) -> None:
-        least = self._cadence.ticker_min_ms / 1000
+        least = self._moved_s
         waiting: dict[int, Desk] = {}
         for rank, desk in self._moved.items():
             channel = desk.channels.get("tickerV2")
@@ -212,3 +216,13 @@ class Publisher:
             return
         desk.told, desk.ticker_at = touch, real
         self._hub.emit(channel, desk.wording.ticker_v2(book.sequence, touch, book.as_of))
+
+
+def _moved_s(cadence: Cadence, speed: float | Literal["max"]) -> float:
+    """Least real seconds from a contract's ticker to one that a trade calls for.
+
+    It is `ticker_min_ms` of venue time, so that a fast market pushes hardly more tickers than a slow one; but where the
+    readers set the pace, real time.
+    """
+    least = cadence.ticker_min_ms / 1000
+    return least if speed == "max" else max(least, min(least * speed, _MOVED_S))

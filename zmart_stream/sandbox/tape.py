@@ -82,6 +82,7 @@ class Tape(Generic[Desk]):
             self._fill(len(self._followed))
             self._now = self._next.minute * MINUTE - 1
             self._sheet, self._next = self._next, _Sheet(self._next.minute + 1)
+            self._sheet.rows.sort()
 
     def _pass(self, now: int) -> Iterator[tuple[Desk, Print]]:
         sheet = self._sheet
@@ -103,4 +104,3 @@ class Tape(Generic[Desk]):
             sheet.have[rank] = None
             prints = self._market.prints(self._followed[rank][0], sheet.minute)
             rows += [(trade.ts, rank, trade.sequence, trade) for trade in prints]
-        rows.sort()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from zmart_stream.sandbox.clock import MINUTE, VenueClock
@@ -76,6 +76,13 @@ class Venue:
     def trading(self, symbol: str) -> bool:
         """True if `symbol` is listed and not paused."""
         return symbol not in self.paused and self.known(symbol)
+
+    def trading_now(self) -> Container[str]:
+        """The symbols that are listed and not paused at this moment."""
+        listed = self._listed()
+        if not self.paused and not self.hidden:
+            return listed
+        return {symbol for symbol in listed if symbol not in self.paused and symbol not in self.hidden}
 
     def facts(self, symbol: str) -> Facts:
         """The constant facts of a listed contract."""
