@@ -375,7 +375,7 @@ def test_live_equals_recomputed_after_twice_the_ring(seed: int) -> None:
     market = AMarket(A, B)
     market.walk(np.random.default_rng(seed), 500, {A: 1e-8, B: 1e5})
     before = [s.dump() for s in market.cache.states]
-    assert market.cache.recompute() <= 1e-9
+    assert max(market.cache.recompute()) <= 1e-9
     for then, state in zip(before, market.cache.states, strict=True):
         for a, b in zip(then, state.dump(), strict=True):
             if isinstance(a, float):

@@ -25,10 +25,10 @@ from zmart_stream.market.indicators import (
     provisional_macd,
     provisional_rsi,
     rsi_of,
+    run_days,
+    run_hours,
     step_day,
-    step_day_scalar,
     step_hour,
-    step_hour_scalar,
 )
 
 talib = pytest.importorskip("talib", reason="TA-Lib is a test dependency")
@@ -40,7 +40,7 @@ def lines(bars: FloatArray) -> dict[str, FloatArray]:
     state = [0.0, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0]
     out: dict[str, Any] = {name: [] for name in ("rsi", "atr", "macd")}
     for values in bars[1:4].T.tolist():
-        step_day_scalar(state, *values)
+        run_days(state, [tuple(values)])
         after = np.array(state)
         out["rsi"].append(rsi_of(after[Day.GAIN], after[Day.LOSS], after[Day.COUNT]))
         out["atr"].append(atr_of(after[Day.ATR], after[Day.COUNT]))
@@ -108,7 +108,7 @@ def test_provisional_day_equals_committing_it(count: int, seed: int) -> None:
     bars = candles(np.random.default_rng(seed), 250.0, count + 1)
     state = [0.0, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0]
     for k in range(count):
-        step_day_scalar(state, bars[1, k], bars[2, k], bars[3, k])
+        run_days(state, [tuple(bars[1:4, k].tolist())])
     seen, previous, gain, loss, fast, slow, atr = state
     high, low, close = bars[1:4, count].tolist()
     committed = lines(bars)
@@ -127,8 +127,8 @@ def test_vector_and_scalar_steps_agree_bit_for_bit(seed: int) -> None:
         step_hour(hour, close)
         step_day(day, high, low, close)
         for k in range(len(LEVELS)):
-            step_hour_scalar(hours[k], float(close[k]))
-            step_day_scalar(days[k], float(high[k]), float(low[k]), float(close[k]))
+            run_hours(hours[k], (float(close[k]),))
+            run_days(days[k], [(float(high[k]), float(low[k]), float(close[k]))])
     np.testing.assert_array_equal(hour, np.array(hours).T)
     np.testing.assert_array_equal(day, np.array(days).T)
     assert hour[Hour.COUNT].tolist() == [400.0, 400.0, 350.0, 400.0, 400.0, 400.0, 400.0]
@@ -139,7 +139,7 @@ def test_ew_moments_equal_the_weighted_batch(level: float, seed: int) -> None:
     close = candles(np.random.default_rng(seed), level, 700)[3]
     state = [0.0, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0]
     for value in close[:-1].tolist():
-        step_hour_scalar(state, value)
+        run_hours(state, (value,))
     _, previous, mean, variance, weight, _, _ = state
     share = 1.0 / (weight * EW_DECAY + 1.0)
     returns = close[1:] / close[:-1] - 1.0
@@ -158,7 +158,7 @@ def test_decaying_averages_end_at_zero_and_never_at_a_subnormal() -> None:
     state, column = [0.0, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0], empty_state(Hour, 1)
     for k in range(100_000):
         close = 1.0 if k != 1 else 1.5
-        step_hour_scalar(state, close)
+        run_hours(state, (close,))
         assert all(x == 0.0 or abs(x) > 1e-300 for x in state[Hour.MEAN :])
     for close in (1.0, 1.5):
         step_hour(column, np.array([close]))

@@ -78,7 +78,7 @@ class Commands:
             if state is None:
                 return [_refused(command, CommandRefusedError("unknown_symbol", f"no contract {command.symbol}"))]
             states = [state]
-        drifts = [stages.market.recompute([state.row]) for state in states]
+        drifts = stages.market.recompute(None if command.symbol is None else [state.row for state in states])
         told: list[Message] = []
         for state in states:
             change = stages.scoring.row_loaded(state, command.ts)

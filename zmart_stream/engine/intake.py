@@ -77,8 +77,11 @@ class Intake:
     def bars(self, message: said.Bars) -> list[Message]:
         """History, a refill or a repair: scores move, no decision is undone."""
         state = self._market.load(message)
-        amended = self._market.take_amended()
-        told: list[Message] = list(amended) if self._start.bars_told else []
+        told: list[Message] = []
+        if self._start.bars_told:
+            told += self._market.take_amended()
+        else:
+            self._market.forget_amended()
         change = None if state is None else self._scoring.row_loaded(state, message.ts)
         if change is not None:
             told.append(change)

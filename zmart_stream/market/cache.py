@@ -18,8 +18,9 @@ from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntAr
 from zmart_stream.market.columns import BarView, DayColumns, RingColumns
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.market.covariance import ew_correlation
-from zmart_stream.market.figures import day_columns, hand_back_days, hand_back_hours, hour_columns
-from zmart_stream.market.history import follow_price, load_days, load_hours, put_back
+from zmart_stream.market.figures import Recent, day_columns, hour_columns, market_return, recent, today_bar
+from zmart_stream.market.handback import hand_back_days, hand_back_hours, hand_back_row_days, hand_back_row_hours
+from zmart_stream.market.history import Amendment, follow_price, load_days, load_hours, put_back
 from zmart_stream.market.roster import Roster
 from zmart_stream.market.series import Series
 
@@ -42,10 +43,11 @@ class MarketCache(Roster):
         super().__init__(settings, probe_usdt=probe_usdt, sectors=sectors, ew_half_life_s=ew_half_life_s)
         self.hours = Series(interval_s=HOUR_S, slots=settings.window_hours)
         self.days = Series(interval_s=DAY_S, slots=settings.window_days)
-        self._amended: list[BarsAmended] = []
+        self._amended: list[Amendment] = []
         self._pending = np.zeros(64, dtype=np.bool_)  # rows with a closed hour that waits for its repair
         self._pending_known = True  # False after a refill, until somebody asks
         self._close_of_day: DayColumns | None = None  # the day figures of a close that also ended a day
+        self._recent: Recent | None = None  # of all rows, while the rings are what they were computed from
 
     def start(self, ts: int) -> None:
         """The forming hour is that of `ts` (ns)."""
@@ -61,7 +63,7 @@ class MarketCache(Roster):
         self.days.grow(count)
         if count > len(self._pending):
             self._pending = np.concatenate((self._pending, np.zeros(count, dtype=np.bool_)))
-        self._close_of_day = None
+        self._changed_rings()
         return state
 
     def load(self, m: Bars) -> ContractState | None:
@@ -69,25 +71,40 @@ class MarketCache(Roster):
         s = self._known(m.symbol)
         if s is None or m.interval_s not in (HOUR_S, DAY_S):
             return None
-        row = np.array([s.row], dtype=np.intp)
         if m.interval_s == HOUR_S:
-            self._amended += load_hours(s, m, self.hours, self.days)
-            hand_back_hours([s], self.hours, row, self.day_start)
+            amended = load_hours(s, m, self.hours, self.days)
+            hand_back_row_hours(s, self.hours, self.day_start)
             follow_price(s)
             self._pending[s.row] = bool((self.hours.ring.column(s.row)[Field.WHOLE] == 0.0).any())
             if s.trade_lost < 0:  # trades known from history alone age from it
                 s.trade_lost = m.as_of
                 self.freshness.judge(s, m.ts)
         else:
-            self._amended += load_days(s, m, self.days)
-        hand_back_days([s], self.days, row)
-        self._close_of_day = None
+            amended = load_days(s, m, self.days)
+        if m.interval_s == DAY_S or len(amended) > 1:
+            hand_back_row_days(s, self.days)
+        self._amended += amended
+        self._changed_rings()
         return s
 
     def take_amended(self) -> list[BarsAmended]:
-        """Bars that `load` changed since the last call, for storage (before the end of warm-up: `bars_stored`)."""
-        found, self._amended = self._amended, []
-        return found
+        """Bars that `load` changed since the last call, for storage."""
+        messages = [amendment.message() for amendment in self._amended]
+        self._amended.clear()
+        return [message for message in messages if message is not None]
+
+    def forget_amended(self) -> None:
+        """Nobody wants to know: `bars_stored` will tell all of it."""
+        self._amended.clear()
+
+    def _changed_rings(self) -> None:
+        self._close_of_day = self._recent = None
+
+    def _recently(self) -> Recent:
+        """What both a close's columns and the contracts' slots are made of, of all rows; computed once a close."""
+        if self._recent is None:
+            self._recent = recent(self.hours, None, self.day_start)
+        return self._recent
 
     @property
     def day_start(self) -> int:
@@ -104,16 +121,16 @@ class MarketCache(Roster):
         day = self.day_start
         self.hours.commit(self._forming(start))
         self.hour_start, self.now = end, ts
-        self._close_of_day = None
+        self._changed_rings()
         out: list[Message] = [b for b in (self._newest(self.hours, ts),) if b is not None]
         unknown_days: list[int] = []
         if end % DAY == 0:
-            self._close_of_day = day_columns(self.hours, self.days, None, day)
+            self._close_of_day = day_columns(self.days, None, today_bar(self.hours, None, day))
             bars = self.days.commit(merged(np.stack([self.hours.ring.window(field, 24) for field in Field])))
             unknown_days = np.flatnonzero(np.isnan(bars[Field.WHOLE])).tolist()
             out += [b for b in (self._newest(self.days, ts),) if b is not None]
             hand_back_days(self.states, self.days, None)
-        hand_back_hours(self.states, self.hours, None, self.day_start)
+        hand_back_hours(self.states, self.hours, None, self._recently())
         for s in self.states:
             s.open_next()
             s.elapsed = 0.0
@@ -176,28 +193,33 @@ class MarketCache(Roster):
             self._mark_pending()
         return sum(self.states[row].in_universe for row in np.flatnonzero(self._pending).tolist())
 
-    def recompute(self, rows: Sequence[int] | None = None) -> float:
-        """Live states of `rows` (None: all) from anchor + ring; the largest relative difference to what they were."""
-        chosen = range(len(self.states)) if rows is None else rows
-        drift = max((max(self.hours.recompute(row), self.days.recompute(row)) for row in chosen), default=0.0)
-        states, picked = [self.states[row] for row in chosen], np.array(list(chosen), dtype=np.intp)
-        if states:
-            hand_back_days(states, self.days, picked)
-            hand_back_hours(states, self.hours, picked, self.day_start)
-        for state in states:
+    def recompute(self, rows: Sequence[int] | None = None) -> list[float]:
+        """Live states of `rows` (None: all) from anchor + ring; by row the largest relative difference to before."""
+        if rows is None:
+            drifts: list[float] = np.maximum(self.hours.recompute_all(), self.days.recompute_all()).tolist()
+            hand_back_days(self.states, self.days, None)
+            hand_back_hours(self.states, self.hours, None, self._recently())
+        else:
+            drifts = [max(self.hours.recompute(row), self.days.recompute(row)) for row in rows]
+            for row in rows:
+                hand_back_row_days(self.states[row], self.days)
+                hand_back_row_hours(self.states[row], self.hours, self.day_start)
+        for state in self.states if rows is None else [self.states[row] for row in rows]:
             follow_price(state)
-        return drift
+        return drifts
 
     def view(self, rows: IntArray | None = None) -> BarView:
         """What `close(bars)` reads: all rows (None) or some."""
         member = np.array([s.in_universe for s in self.states], dtype=np.bool_)
+        known = self._recently() if rows is None else recent(self.hours, rows, self.day_start)
+        market = market_return(self.hours, member, self._recent)
         day = self._close_of_day if rows is None else None
         return BarView(
             rows=np.arange(len(self.states)) if rows is None else rows,
             hours=RingColumns(self.hours.ring, rows),
             days=RingColumns(self.days.ring, rows),
-            hour=hour_columns(self.hours, rows, member),
-            day=day or day_columns(self.hours, self.days, rows, self.day_start),
+            hour=hour_columns(self.hours, rows, known, market),
+            day=day or day_columns(self.days, rows, known.today),
             contracts=list(self.states) if rows is None else [self.states[row] for row in rows.tolist()],
         )
 
@@ -217,14 +239,18 @@ class MarketCache(Roster):
         series = self.hours if block.interval_s == HOUR_S else self.days
         known = [(i, self.by_symbol[symbol].row) for i, symbol in enumerate(block.symbols) if symbol in self.by_symbol]
         series.ring.take(block, [i for i, _ in known], [row for _, row in known])
-        self._pending_known = False
+        self._refilled()
 
     def load_amended(self, m: BarsAmended) -> None:
         """Refill the rings from storage, after the blocks."""
         s = self.by_symbol.get(m.symbol)
         if s is not None:
             put_back(s, m, self.hours if m.interval_s == HOUR_S else self.days)
-            self._pending_known = False
+            self._refilled()
+
+    def _refilled(self) -> None:
+        self._changed_rings()
+        self._pending_known = False
 
     def snapshot(self, *, full: bool) -> dict[str, Any]:
         """Everything as msgpack-able values; without `full` the rings are left to storage."""
@@ -233,4 +259,4 @@ class MarketCache(Roster):
     def restore(self, data: dict[str, Any]) -> None:
         """Inverse of `snapshot` on an empty cache; raises SnapshotError when it does not fit."""
         archive.restore(self, data)
-        self._pending_known = False
+        self._refilled()

@@ -40,10 +40,14 @@ def ew_correlation(ret: FloatArray, half_life: float, least: int = 24) -> FloatA
 
 def mean_return(ret: FloatArray, member: npt.NDArray[np.bool_]) -> FloatArray:
     """Mean return of the `member` rows of `ret` (bars, rows), one value a bar; nan where no member has the bar."""
-    vote = member & ~np.isnan(ret)
-    voters = np.add.reduce(vote, axis=1)
-    total = np.add.reduce(np.where(vote, ret, 0.0), axis=1)
-    return np.where(voters > 0, total / np.maximum(voters, 1), nan)
+    vote = member.astype(np.float64)
+    total = np.einsum("tr,r->t", ret, vote)
+    voters = np.full(len(ret), vote.sum())
+    if np.isnan(total).any():
+        known = ~np.isnan(ret)
+        total = np.einsum("tr,r->t", np.where(known, ret, 0.0), vote)
+        voters = np.einsum("tr,r->t", known, vote)
+    return np.where(voters > 0.0, total / np.maximum(voters, 1.0), nan)
 
 
 def correlation_with(common: FloatArray, ret: FloatArray, half_life: float) -> FloatArray:
@@ -52,17 +56,41 @@ def correlation_with(common: FloatArray, ret: FloatArray, half_life: float) -> F
     nan where either has no variance.
     """
     some = ~np.isnan(common)
+    weight = np.where(some, ew_weights(len(ret), half_life), 0.0)
+    market = np.where(some, common, 0.0)
+    found = _correlation_of_whole(market, ret, weight)
+    gaps = np.isnan(np.add.reduce(ret, axis=0))
+    if gaps.any():
+        found[gaps] = _correlation_of_known(market, np.ascontiguousarray(ret[:, gaps]), weight)
+    return found
+
+
+def _correlation_of_whole(market: FloatArray, ret: FloatArray, weight: FloatArray) -> FloatArray:
+    """Rows that have every bar share weights and the market's deviation."""
+    mass = np.add.reduce(weight)
+    y = market - np.add.reduce(weight * market) / (mass if mass > 0.0 else 1.0)
+    x = ret - np.einsum("t,tr->r", weight, ret) / (mass if mass > 0.0 else 1.0)
+    xy = np.einsum("t,tr->r", weight * y, x)
+    np.multiply(x, x, out=x)
+    return _scaled(xy, np.einsum("t,tr->r", weight, x) * np.add.reduce(weight * y * y))
+
+
+def _correlation_of_known(market: FloatArray, ret: FloatArray, weight: FloatArray) -> FloatArray:
+    """Rows that lack bars: weights and both deviations over the bars each has."""
     known = ~np.isnan(ret)
-    own, market = np.where(known, ret, 0.0), np.where(some, common, 0.0)
-    weight = np.where(known, np.where(some, ew_weights(len(ret), half_life), 0.0)[:, None], 0.0)
-    mass = np.add.reduce(weight, axis=0)
+    own = np.where(known, ret, 0.0)
+    each = np.where(known, weight[:, None], 0.0)
+    mass = np.add.reduce(each, axis=0)
     safe = np.where(mass > 0.0, mass, 1.0)
-    x = own - np.einsum("tr,tr->r", weight, own) / safe
-    y = market[:, None] - np.einsum("tr,t->r", weight, market) / safe
-    weighted = weight * x
+    x = own - np.einsum("tr,tr->r", each, own) / safe
+    y = market[:, None] - np.einsum("tr,t->r", each, market) / safe
+    weighted = each * x
     xy, xx = np.einsum("tr,tr->r", weighted, y), np.einsum("tr,tr->r", weighted, x)
-    np.multiply(weight, y, out=weighted)
-    scale = np.sqrt(xx * np.einsum("tr,tr->r", weighted, y))
+    return _scaled(xy, xx * np.einsum("tr,tr->r", each * y, y))
+
+
+def _scaled(xy: FloatArray, squares: FloatArray) -> FloatArray:
+    scale = np.sqrt(squares)
     valid = scale > 0.0
     return np.where(valid, np.clip(xy / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
 

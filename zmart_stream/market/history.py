@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import nan
+from typing import NamedTuple
 
 import numpy as np
 
 from zmart_stream.domain.bars import BarsAmended
 from zmart_stream.domain.market import BarRow, Bars
-from zmart_stream.market.bars import DAY, HOUR, Field, merged
+from zmart_stream.market.bars import DAY, HOUR, BarRing, Field, FloatArray, merged
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.market.series import Series
 
 HOURS_A_DAY = 24
 
 
-def load_hours(state: ContractState, m: Bars, hours: Series, days: Series) -> list[BarsAmended]:
-    """Take over hour bars: replace, rebuild the days they complete, take the running candle, recompute the row."""
+class Amendment(NamedTuple):
+    """Bars of one contract that `load` changed, as they were then: fields x bars."""
+
+    ts: int
+    symbol: str
+    ring: BarRing
+    first: int  # start (ns) of the ring's oldest bar
+    slots: list[int]
+    bars: FloatArray
+
+    def message(self) -> BarsAmended | None:
+        """What storage must learn: bars that equal the venue's; those still waiting for a repair come with it."""
+        rows: tuple[BarRow, ...] = tuple(
+            (self.first + slot * self.ring.interval, bar[0], bar[1], bar[2], bar[3], bar[4], bar[5])
+            for slot, bar in zip(self.slots, self.bars.T.tolist(), strict=True)
+            if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0
+        )
+        if not rows:
+            return None
+        return BarsAmended(ts=self.ts, symbol=self.symbol, interval_s=self.ring.interval_s, rows=rows)
+
+
+def load_hours(state: ContractState, m: Bars, hours: Series, days: Series) -> list[Amendment]:
+    """Take over hour bars: replace, rebuild the days they complete, take the running candle, recompute the row.
+
+    The second amendment, if there is one, is of days.
+    """
     changed = hours.replace(state, m)
     hours.recompute(state.row)
-    for row in m.rows:
-        if row[0] >= hours.ring.end:
-            _take_candle(state, row, m.as_of, hours.ring.end)
+    for row in m.rows[bisect_left(m.rows, (hours.ring.end,)) :]:
+        _take_candle(state, row, m.as_of, hours.ring.end)
     rebuilt = _rebuild_days(state.row, changed, hours, days)
-    if rebuilt:
-        days.recompute(state.row)
-    out = [_amended(state, hours, changed, m.ts), _amended(state, days, rebuilt, m.ts)]
-    return [message for message in out if message is not None]
+    if not rebuilt:
+        return [_amendment(state, hours, changed, m.ts)]
+    days.recompute(state.row)
+    return [_amendment(state, hours, changed, m.ts), _amendment(state, days, rebuilt, m.ts)]
 
 
-def load_days(state: ContractState, m: Bars, days: Series) -> list[BarsAmended]:
+def load_days(state: ContractState, m: Bars, days: Series) -> list[Amendment]:
     """Take over closed day bars and recompute the row; today stays the sum of its hours."""
     changed = days.replace(state, m)
     days.recompute(state.row)
-    message = _amended(state, days, changed, m.ts)
-    return [] if message is None else [message]
+    return [_amendment(state, days, changed, m.ts)]
 
 
 def put_back(state: ContractState, m: BarsAmended, series: Series) -> None:
@@ -80,6 +105,7 @@ def _take_candle(state: ContractState, row: BarRow, as_of: int, hour_start: int)
         "buy": nan,
         "sell": nan,
         "count": nan,
+        "first": 0,
         "as_of": as_of,
     }
     for name, value in candle.items():
@@ -107,14 +133,6 @@ def _rebuild_days(row: int, changed: list[int], hours: Series, days: Series) -> 
     return rebuilt
 
 
-def _amended(state: ContractState, series: Series, slots: list[int], ts: int) -> BarsAmended | None:
-    """What storage must learn: changed bars that equal the venue's; those still waiting for a repair come with it."""
+def _amendment(state: ContractState, series: Series, slots: list[int], ts: int) -> Amendment:
     ring = series.ring
-    bars: list[list[float]] = ring.column(state.row)[:, slots].T.tolist()
-    first = ring.start_of(0)
-    rows: tuple[BarRow, ...] = tuple(
-        (first + slot * ring.interval, bar[0], bar[1], bar[2], bar[3], bar[4], bar[5])
-        for slot, bar in zip(slots, bars, strict=True)
-        if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0
-    )
-    return BarsAmended(ts=ts, symbol=state.symbol, interval_s=ring.interval_s, rows=rows) if rows else None
+    return Amendment(ts, state.symbol, ring, ring.start_of(0), slots, ring.column(state.row)[:, slots])

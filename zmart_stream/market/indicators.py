@@ -11,6 +11,7 @@ that is what lets a single row be recomputed from its anchor in plain Python.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from math import nan, sqrt
 
@@ -114,46 +115,59 @@ def _wilder(average: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray
     return np.where(stepped < TINY, 0.0, stepped)
 
 
-def step_hour_scalar(state: list[float], close: float) -> None:
-    """`step_hour` for one row: `state` holds len(Hour) floats, changed in place."""
-    if not close > 0.0:
-        return
+def run_hours(state: list[float], closes: Iterable[float]) -> None:
+    """`step_hour` for one row, bar after bar: `state` holds len(Hour) floats, changed in place.
+
+    Wilder's step is written out: a history has hundreds of bars, and a call costs as much as the arithmetic.
+    """
     count, previous, mean, variance, weight, gain, loss = state
-    if count > 0.0:
-        total = weight * EW_DECAY + 1.0
-        share = 1.0 / total
-        d = close / previous - 1.0 - mean
-        mean += share * d
-        variance = (1.0 - share) * (variance + share * d * d)
-        if -TINY < mean < TINY:
-            mean = 0.0
-        if variance < TINY:
-            variance = 0.0
-        weight = total
-        change = close - previous
-        gain = wilder(gain, change if change > 0.0 else 0.0, count)
-        loss = wilder(loss, -change if change < 0.0 else 0.0, count)
-    state[:] = (count + 1.0, close, mean, variance, weight, gain, loss)
+    for close in closes:
+        if not close > 0.0:
+            continue
+        if count > 0.0:
+            weight = weight * EW_DECAY + 1.0
+            share = 1.0 / weight
+            d = close / previous - 1.0 - mean
+            mean += share * d
+            variance = (1.0 - share) * (variance + share * d * d)
+            if -TINY < mean < TINY:
+                mean = 0.0
+            if variance < TINY:
+                variance = 0.0
+            change = close - previous
+            rise, fall = (change, 0.0) if change > 0.0 else (0.0, -change if change < 0.0 else 0.0)
+            if count <= WILDER:
+                gain, loss = gain + rise / WILDER, loss + fall / WILDER
+            else:
+                gain, loss = (gain * (WILDER - 1) + rise) / WILDER, (loss * (WILDER - 1) + fall) / WILDER
+            gain = 0.0 if gain < TINY else gain
+            loss = 0.0 if loss < TINY else loss
+        previous = close
+        count += 1.0
+    state[:] = (count, previous, mean, variance, weight, gain, loss)
 
 
-def step_day_scalar(state: list[float], high: float, low: float, close: float) -> None:
-    """`step_day` for one row: `state` holds len(Day) floats, changed in place."""
-    if not close > 0.0:
-        return
+def run_days(state: list[float], bars: Iterable[tuple[float, float, float]]) -> None:
+    """`step_day` for one row, bar after bar of (high, low, close): `state` holds len(Day) floats, changed in place."""
     count, previous, gain, loss, fast, slow, atr = state
-    if count > 0.0:
-        change = close - previous
-        gain = wilder(gain, change if change > 0.0 else 0.0, count)
-        loss = wilder(loss, -change if change < 0.0 else 0.0, count)
-        atr = wilder(atr, max(high - low, abs(high - previous), abs(low - previous)), count)
-    if count < SLOW:
-        if count >= SLOW - FAST:
-            fast += close / FAST
-        slow += close / SLOW
-    else:
-        fast += FAST_GAIN * (close - fast)
-        slow += SLOW_GAIN * (close - slow)
-    state[:] = (count + 1.0, close, gain, loss, fast, slow, atr)
+    for high, low, close in bars:
+        if not close > 0.0:
+            continue
+        if count > 0.0:
+            change = close - previous
+            gain = wilder(gain, change if change > 0.0 else 0.0, count)
+            loss = wilder(loss, -change if change < 0.0 else 0.0, count)
+            atr = wilder(atr, max(high - low, abs(high - previous), abs(low - previous)), count)
+        if count < SLOW:
+            if count >= SLOW - FAST:
+                fast += close / FAST
+            slow += close / SLOW
+        else:
+            fast += FAST_GAIN * (close - fast)
+            slow += SLOW_GAIN * (close - slow)
+        previous = close
+        count += 1.0
+    state[:] = (count, previous, gain, loss, fast, slow, atr)
 
 
 def wilder(average: float, x: float, count: float) -> float:

@@ -5,23 +5,25 @@ The anchor is stepped by each bar that leaves the ring, so anchor + ring is alwa
 
 from __future__ import annotations
 
+from itertools import chain
 from math import nan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.domain.market import DAY_S, HOUR_S, Bars
-from zmart_stream.market.bars import BarRing, Field, FloatArray, carried
+from zmart_stream.market.bars import FIELDS, BarRing, Field, FloatArray, carried
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.market.indicators import (
     Day,
     Hour,
     empty_state,
+    run_days,
+    run_hours,
     step_day,
-    step_day_scalar,
     step_hour,
-    step_hour_scalar,
 )
 
 SAME = 1e-9
@@ -75,19 +77,30 @@ class Series:
 
     def recompute(self, row: int) -> float:
         """Live state of `row` = anchor + ring; the largest relative difference to what it was."""
-        before = self._live[:, row].tolist()
+        before: list[float] = self._live[:, row].tolist()
         state: list[float] = self._anchor[:, row].tolist()
         column = self.ring.column(row)
-        closes: list[float] = column[Field.CLOSE].tolist()
         if self.kind is Hour:
-            for close in closes:
-                step_hour_scalar(state, close)
+            run_hours(state, column[Field.CLOSE].tolist())
         else:
-            highs, lows = column[Field.HIGH].tolist(), column[Field.LOW].tolist()
-            for high, low, close in zip(highs, lows, closes, strict=True):
-                step_day_scalar(state, high, low, close)
+            run_days(state, zip(*column[Field.HIGH : Field.CLOSE + 1].tolist(), strict=True))
         self._live[:, row] = state
         return max(_difference(a, b) for a, b in zip(before, state, strict=True))
+
+    def recompute_all(self) -> FloatArray:
+        """`recompute` for every row at once: their differences, shape (rows,)."""
+        before, state = self.live.copy(), self.anchor.copy()
+        window = [self.ring.window(field) for field in Field]
+        for slot in range(self.ring.slots):
+            if self.kind is Hour:
+                step_hour(state, window[Field.CLOSE][slot])
+            else:
+                step_day(state, window[Field.HIGH][slot], window[Field.LOW][slot], window[Field.CLOSE][slot])
+        self.live[:] = state
+        larger = np.fmax(np.abs(before), np.abs(state))
+        apart = np.abs(before - state) / np.where(larger > 0.0, larger, 1.0)
+        unlike = np.where(np.isnan(before) & np.isnan(state), 0.0, np.where(np.isnan(apart), 1.0, apart))
+        return np.asarray(np.maximum.reduce(unlike, axis=0))
 
     def replace(self, state: ContractState, m: Bars) -> list[int]:
         """Take over the closed bars of `m` for one row; slots that changed, ascending. The live state is not touched.
@@ -102,24 +115,20 @@ class Series:
         if since >= until:
             return []
         low, high = (since - first) // ring.interval, -(-(until - first) // ring.interval)
-        own: list[list[float]] = ring.column(state.row).T.tolist()
-        given = {row[0]: row for row in m.rows}
-        previous = own[low - 1][Field.CLOSE] if low else float(self._anchor[self.kind.PREVIOUS, state.row])
-        changed = []
-        for slot in range(low, high):
-            row = given.get(first + slot * ring.interval)
-            if row is not None:
-                bar = [*row[1:6], _turnover(state, row), nan, nan, nan, 1.0]
-            else:
-                bar = [*(previous,) * 4, *(0.0,) * 5, 1.0]
-            if own[slot][Field.WHOLE] != 1.0 or not _same(own[slot], bar):
-                own[slot] = bar
-                changed.append(slot)
-            previous = own[slot][Field.CLOSE]
-        changed += _carry(own, high, previous)
-        if changed:
-            ring.column(state.row)[:, changed] = np.array([own[slot] for slot in changed]).T
-        return changed
+        column = ring.column(state.row)
+        own = column[:, low:high].copy()
+        places, bars = fetched(state, m, slots=high - low, since=since, interval=ring.interval)
+        whole = own[Field.WHOLE] == 1.0
+        keep = whole & _same(own, bars)
+        given = np.zeros(high - low, dtype=np.bool_)
+        given[places] = True
+        previous = column[Field.CLOSE, low - 1] if low else self._anchor[self.kind.PREVIOUS, state.row]
+        if not given.all():
+            _carry_over(bars, given, np.where(keep & given, own[Field.CLOSE], bars[Field.CLOSE]), float(previous))
+            keep = whole & _same(own, bars)
+        column[:, low:high] = np.where(keep, own, bars)
+        changed: list[int] = (np.flatnonzero(~keep) + low).tolist()
+        return changed + _carry(column, high)
 
     def snapshot(self) -> dict[str, Any]:
         """Live and anchor states, msgpack-able; the ring is stored apart."""
@@ -149,26 +158,49 @@ def unpacked(data: dict[str, Any]) -> np.ndarray[Any, Any]:
         raise SnapshotError(f"array: {error}") from error
 
 
-def _turnover(state: ContractState, row: tuple[int, float, float, float, float, float, float]) -> float:
-    """The row's turnover; a six-column kline has none: lots at the mean of open, high, low, close."""
-    _, open_, high, low, close, lots, turnover = row
-    return turnover if turnover == turnover else state.notional(lots, (open_ + high + low + close) / 4.0)
+def fetched(
+    state: ContractState, m: Bars, *, slots: int, since: int, interval: int
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Rows of `m` that fall on the `slots` intervals from `since` on: their places, and bars (fields, slots).
+
+    A six-column kline has no turnover: lots at the mean of open, high, low, close. Other places hold an empty bar at
+    price nan.
+    """
+    bars = np.zeros((FIELDS, slots))
+    bars[:4], bars[Field.WHOLE] = nan, 1.0
+    starts = np.fromiter([row[0] for row in m.rows], np.int64, len(m.rows)) - since
+    values = np.fromiter(chain.from_iterable(m.rows), np.float64, 7 * len(m.rows)).reshape(-1, 7)
+    wanted = (starts >= 0) & (starts < slots * interval) & (starts % interval == 0)
+    places, (_, open_, high, low, close, lots, turnover) = starts[wanted] // interval, values[wanted].T
+    worth = lots if state.inverse else lots * state.multiplier * ((open_ + high + low + close) / 4.0)
+    bars[: Field.TURNOVER, places] = open_, high, low, close, lots
+    bars[Field.TURNOVER, places] = np.where(np.isnan(turnover), worth, turnover)
+    bars[Field.BUY : Field.WHOLE, places] = nan
+    return places, bars
 
 
-def _same(own: list[float], bar: list[float]) -> bool:
-    return all(
-        abs(a - b) <= SAME * abs(b) or (a != a and b != b)
-        for a, b in zip(own[: Field.TURNOVER], bar[: Field.TURNOVER], strict=True)
-    )
+def _same(own: FloatArray, bars: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which of `own` (fields, slots) are the fetched `bars`, turnover and taker split aside."""
+    a, b = own[: Field.TURNOVER], bars[: Field.TURNOVER]
+    alike = (np.abs(a - b) <= SAME * np.abs(b)) | (np.isnan(a) & np.isnan(b))
+    return np.asarray(np.logical_and.reduce(alike, axis=0))
 
 
-def _carry(bars: list[list[float]], slot: int, close: float) -> list[int]:
-    """From `slot` on, give `close` to the bars without a trade until one traded; slots changed."""
+def _carry_over(bars: FloatArray, given: npt.NDArray[np.bool_], closes: FloatArray, previous: float) -> None:
+    """Give every bar that was not `given` the close before it: of `closes`, `previous` before the first."""
+    newest = np.maximum.accumulate(np.where(given, np.arange(len(given)), -1))
+    carried_close = np.where(newest >= 0, closes[np.maximum(newest, 0)], previous)
+    bars[:4, ~given] = carried_close[~given]
+
+
+def _carry(column: FloatArray, slot: int) -> list[int]:
+    """From `slot` on, give the close before it to the bars without a trade until one traded; slots changed."""
+    close = column[Field.CLOSE, slot - 1]
     changed = []
-    while close > 0.0 and slot < len(bars) and not bars[slot][Field.LOTS] > 0.0:
-        if bars[slot][Field.CLOSE] != close:
-            whole = bars[slot][Field.WHOLE]
-            bars[slot] = [*(close,) * 4, *(0.0,) * 5, whole if whole == 1.0 else 0.0]
+    while close > 0.0 and slot < column.shape[1] and not column[Field.LOTS, slot] > 0.0:
+        if column[Field.CLOSE, slot] != close:
+            whole = column[Field.WHOLE, slot]
+            column[:, slot] = [*(close,) * 4, *(0.0,) * 5, whole if whole == 1.0 else 0.0]
             changed.append(slot)
         slot += 1
     return changed
