@@ -16,10 +16,11 @@ from zmart_stream.sandbox.hourtape import HourTape, hour_tapes, minute_money, mo
 from zmart_stream.sandbox.keyed import FloatArray, smooth_at, uniform_at
 from zmart_stream.sandbox.klines import ValuedBars, bar_start, bar_starts, chained, joined, traded_rows
 from zmart_stream.sandbox.market import Bars, DayStats, FundingState, Print, Quotes
-from zmart_stream.sandbox.orderbook import book
+from zmart_stream.sandbox.orderbook import FEW, Ladders, book
 
 _CACHED_HOURS = 2.25  # of each contract, on average
 _TOGETHER = 64  # contracts whose trades of an hour are drawn at once
+_WORTH_BATCHING = 36  # books × (levels + 1) from which arrays are quicker than plain numbers
 _LOOK_BACK = 72  # hours without a trade after which the last price is the hour's open
 _HIGHEST = 2**62
 _DAILY_INTEREST = 3.0e-4
@@ -87,6 +88,7 @@ class BarMarket:
         self._hours: OrderedDict[int, dict[str, HourTape]] = OrderedDict()
         self._held = 0
         self._room = int(_CACHED_HOURS * len(roster.alive(self.start))) + 2 * _TOGETHER
+        self._ladders = Ladders()
         self._inverse_hours: dict[str, dict[int, float]] = {}
         self._past: dict[str, tuple[int, _Past]] = {}
 
@@ -137,6 +139,14 @@ class BarMarket:
         contract = self._roster.contract(symbol)
         ticks, bought = self._last(contract, now)
         return book(contract, ticks, bought, now, levels)
+
+    def quotes_of(self, symbols: Sequence[str], now: int, levels: int) -> list[Quotes]:
+        """`quotes` of several contracts at one instant, in the same order."""
+        contracts = [self._roster.contract(symbol) for symbol in symbols]
+        lasts = [self._last(contract, now) for contract in contracts]
+        if levels > FEW or len(contracts) * (levels + 1) < _WORTH_BATCHING:
+            return [book(c, *last, now, levels) for c, last in zip(contracts, lasts, strict=True)]
+        return self._ladders.books(contracts, lasts, now, levels)
 
     def mark_index(self, symbol: str, now: int) -> tuple[float, float]:
         """(mark price, index price)."""

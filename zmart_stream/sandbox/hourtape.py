@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from zmart_stream.sandbox.market import Print
 _TRADES = 0x7AADE5
 _SEQUENCE_ROOM = 10**11
 _SIDES = ("sell", "buy")
+_print = partial(tuple.__new__, Print)  # what `Print(*row)` does, without a call of Python code
 
 
 class Running(NamedTuple):

@@ -60,9 +60,18 @@ class Book:
     def quotes(self, levels: int) -> Quotes:
         """The best `levels` rows a side at the present sequence."""
         seen = self._seen
-        if seen is None or (not self.live and len(seen.bids) < levels and len(seen.asks) < levels):
+        if seen is None or self.lacks(levels):
             seen = self._seen = self._market.quotes(self.symbol, self.as_of, levels)
         return Quotes(seen.bids[:levels], seen.asks[:levels])
+
+    def lacks(self, levels: int) -> bool:
+        """True if `quotes` of so many levels would have to ask the market."""
+        seen = self._seen
+        return seen is None or (not self.live and len(seen.bids) < levels and len(seen.asks) < levels)
+
+    def show(self, seen: Quotes) -> None:
+        """Take the market's picture at `as_of`, looked up together with those of other books."""
+        self._seen = seen
 
     def go_live(self) -> None:
         """Hold the full book from the present picture on, at the present sequence."""

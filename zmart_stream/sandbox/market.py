@@ -98,6 +98,10 @@ class Market(Protocol):
         """The book at `now`, best `levels` a side."""
         ...
 
+    def quotes_of(self, symbols: Sequence[str], now: int, levels: int) -> list[Quotes]:
+        """`quotes` of several contracts at one instant, in the same order."""
+        ...
+
     def mark_index(self, symbol: str, now: int) -> tuple[float, float]:
         """(mark price, index price)."""
         ...

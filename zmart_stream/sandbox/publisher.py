@@ -8,7 +8,7 @@ from typing import Literal
 
 from zmart_stream.sandbox.cadenced import Cadenced, Desk
 from zmart_stream.sandbox.hub import Channel, Hub
-from zmart_stream.sandbox.level2 import Change
+from zmart_stream.sandbox.level2 import Book, Change
 from zmart_stream.sandbox.market import Print
 from zmart_stream.sandbox.settings import Cadence
 from zmart_stream.sandbox.settlement import Settlements
@@ -18,8 +18,11 @@ from zmart_stream.sandbox.venue import Venue
 
 _TRADE_TOPICS = ("execution", "ticker", "tickerV2")
 _FUNDING = "#funding"  # the minute estimate of an instrument channel has a cadence of its own
+_DEPTHS = {"level2Depth5": 5, "level2Depth50": 50}
 _MOVED_S = 1.0  # above speed 1 a moved touch waits for no longer than this
 _GOLDEN = 0.6180339887  # spreads the first cadences of many symbols over one period
+
+_Push = tuple[Channel, Desk]
 
 
 class Publisher:
@@ -92,8 +95,15 @@ class Publisher:
     def step(self, now: int, real: float) -> None:
         """Push what fell due up to venue time `now` (ns); `real` is the monotonic second."""
         self._tell_trades(now)
-        self._tell_moves(now, real)
-        self._run_jobs(now, real)
+        moved, due = self._moves_due(real), self._jobs_due(real)
+        self._look(now, moved, due)
+        for channel, desk in moved:
+            self._push_touch(channel, desk, now, real, changed_only=True)
+        for channel, desk in due:
+            if channel.kind == "tickerV2":
+                self._push_ticker_v2(channel, desk, now, real)
+            else:
+                self._cadenced.push(channel, desk, now)
         for settled in self._settlements.due(now):
             self._cadenced.settlement(settled)
         self._cadenced.late_candles(now, self._desks)
@@ -137,23 +147,44 @@ class Publisher:
             "instrument.funding": cadence.funding_s,
         }.get(kind)
 
-    def _run_jobs(self, now: int, real: float) -> None:
+    def _jobs_due(self, real: float) -> list[_Push]:
+        """The cadenced pushes whose time has come, of contracts that trade; each is put in its next place."""
         jobs = self._jobs
+        found = []
         while jobs and jobs[0][0] <= real:
             due, _, channel = heapq.heappop(jobs)
             period = self._period(channel)
             if period is None or not self._followed(channel):
                 channel.scheduled = False
                 continue
-            following = due + period * (self._phase(channel) if channel.pushed == 0 else 1.0)
-            self._queue(channel, following if following > real else real + period)
-            desk = self._desks[channel.symbol]
-            if not self._venue.trading(channel.symbol):
-                continue
-            if channel.kind == "tickerV2":
-                self._push_ticker_v2(channel, desk, now, real)
-            else:
-                self._cadenced.push(channel, desk, now)
+            self._queue(channel, self._following(channel, due, period, real))
+            if self._venue.trading(channel.symbol):
+                found.append((channel, self._desks[channel.symbol]))
+        return found
+
+    def _following(self, channel: Channel, due: float, period: float, real: float) -> float:
+        """When a push is due again; depths are looked at together, the rest is spread over the period."""
+        if channel.kind in _DEPTHS:
+            return (real // period + 1) * period
+        following = due + period * (self._phase(channel) if channel.pushed == 0 else 1.0)
+        return following if following > real else real + period
+
+    def _look(self, now: int, moved: list[_Push], due: list[_Push]) -> None:
+        """Look at all books that are about to be told in one go."""
+        wanted: dict[int, dict[str, Book]] = {}
+        for channel, desk in due + moved:
+            levels = _DEPTHS.get(channel.kind, 1 if channel.kind == "tickerV2" else 0)
+            if levels:
+                wanted.setdefault(levels, {})[desk.symbol] = desk.book
+        for levels in sorted(wanted, reverse=True):
+            for book in wanted[levels].values():
+                book.observe(now)
+            books = {s: book for s, book in wanted[levels].items() if book.as_of == now and book.lacks(levels)}
+            if len(books) > 1:
+                for book, seen in zip(
+                    books.values(), self._venue.market.quotes_of(list(books), now, levels), strict=True
+                ):
+                    book.show(seen)
 
     def _rate(self, symbol: str) -> float:
         rank = self._ranks.get(symbol, 0)
@@ -191,18 +222,20 @@ class Publisher:
         desk.book.observe(now)
         self._hub.emit(desk.channels["ticker"], desk.wording.ticker(trade, desk.wording.touch(desk.book.quotes(1))))
 
-    def _tell_moves(self, now: int, real: float) -> None:
-        least = self._moved_s
+    def _moves_due(self, real: float) -> list[_Push]:
+        """The contracts that traded and may be told again; the others wait."""
+        found: list[_Push] = []
         waiting: dict[int, Desk] = {}
         for rank, desk in self._moved.items():
             channel = desk.channels.get("tickerV2")
             if channel is None:
                 continue
-            if real - desk.ticker_at < least:
+            if real - desk.ticker_at < self._moved_s:
                 waiting[rank] = desk
             else:
-                self._push_touch(channel, desk, now, real, changed_only=True)
+                found.append((channel, desk))
         self._moved = waiting
+        return found
 
     def _push_ticker_v2(self, channel: Channel, desk: Desk, now: int, real: float) -> None:
         if real - desk.ticker_at >= self._cadence.ticker_min_ms / 1000 - 1e-3:
