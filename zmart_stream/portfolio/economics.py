@@ -12,6 +12,9 @@ Numbers = dict[str, float | str | None]
 LEAST_SWAPS = 8
 """Fewer finished swaps give no interval."""
 
+UNKNOWN_BPS = 15.0
+"""Spread and impact of a trade that has to be made without a known spread: half of a wide one, and as much beyond."""
+
 _KEPT = 500
 _Z = 1.959963984540054
 
@@ -41,6 +44,11 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def bps(self) -> float:
         """All of it."""
         return self.fee_bps + self.half_spread_bps + self.impact_bps
+
+    @property
+    def paid_bps(self) -> float:
+        """What a paper trade is charged: all of it, with `UNKNOWN_BPS` beside the fee when the spread is not known."""
+        return self.bps if self.bps == self.bps else self.fee_bps + UNKNOWN_BPS
 
 
 def price_leg(symbol: str, *, taker_fee: float, spread_bps: float, impact_bps: float) -> Leg:
@@ -138,7 +146,7 @@ class SlopeEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class RealisedSlope:
     """Running estimate of bps per point from finished swaps: regression of what they earned before costs on their gap.
 
-    Through the origin (no gap, no gain), slope b = Σ g r / Σ g². Its variance is Σ g² (r − b g)² / (Σ g²)² × n / (n − 1),
+    Through the origin, slope b = Σ g r / Σ g². Its variance is Σ g² (r − b g)² / (Σ g²)² × n / (n − 1),
     White's (1980, HC1), the interval Student's with n − 1 degrees of freedom. The newest 500 swaps count.
     """
 
