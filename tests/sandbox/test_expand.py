@@ -89,6 +89,21 @@ def test_a_row_does_not_depend_on_the_batch_around_it(seed: int) -> None:
             assert np.array_equal(one[0], many[row])
 
 
+def test_bars_of_several_contracts_are_split_as_each_alone(seed: int) -> None:
+    bars, index = random_bars(seed, 150, 20_000), np.arange(ROWS)
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(0, 2**64, ROWS, dtype=np.uint64)
+    activity = rng.uniform(0.2, 1.0, ROWS)
+    whole = split_bars(bars, index=index, parts=60, key=keys, activity=activity)
+    trades = split_trades(bars, index=index, key=keys)
+    for row in range(0, ROWS, 37):
+        cut, key = slice(row, row + 1), int(keys[row])
+        alone = split_bars(bars.take(cut), index=index[cut], parts=60, key=key, activity=float(activity[row]))
+        assert all(np.array_equal(one[0], many[row]) for one, many in zip(alone, whole, strict=True))
+        tape, part = split_trades(bars.take(cut), index=index[cut], key=key), slice(*trades.offset[row : row + 2])
+        assert all(np.array_equal(one, many[part]) for one, many in zip(tape[1:], trades[1:], strict=True))
+
+
 def test_most_hours_of_a_liquid_contract_keep_their_minutes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     walk = rng.normal(0, 30, (ROWS, 240)).cumsum(axis=1).round().astype(np.int64) + 100_000

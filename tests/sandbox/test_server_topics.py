@@ -340,6 +340,9 @@ def test_a_ticker_follows_a_trade_that_moves_the_touch() -> None:
             seen = [await socket.push(topic) for _ in range(6)]
             touches = [(row["data"]["bestBidPrice"], row["data"]["bestAskPrice"]) for row in seen]
             assert all(a != b for a, b in pairwise(touches[1:]))
+            # ticker_min_ms counts venue time here: 1 ms at this speed is 0.24 s, and as many venue seconds again
+            stamps = [row["data"]["ts"] for row in seen]
+            assert all(b - a > FAST * 0.12 * SECOND for a, b in pairwise(stamps[1:]))
 
     asyncio.run(run())
 

@@ -112,6 +112,26 @@ def _answers(venue: BarMarket, symbol: str, now: int) -> str:
     return repr(figures)
 
 
+def test_what_is_asked_for_together_is_what_is_asked_for_alone(seed: int) -> None:
+    together, alone = market(90, seed), market(90, seed)
+    symbols = list(together.symbols(START))
+    assert {"XBTUSDTM", "XBTUSDCM", "XBTUSDM"} <= set(symbols)  # one coin, walks of its own for each
+    assert alone.symbols(START) == tuple(symbols)
+    for now in (START + 1_234_567 * MS, START + 2 * HOUR):
+        rows = dict(zip(symbols, together.contract_rows(symbols, now), strict=True))
+        books = dict(zip(symbols, together.quotes_of(symbols, now, 5), strict=True))
+        tickers = dict(zip(symbols, together.quotes_of(symbols, now, 1), strict=True))
+        minute = now // HOUR * 60 + 61
+        prints = {symbol: together.prints(symbol, minute) for symbol in symbols}
+        for symbol in reversed(symbols):
+            assert alone.prints(symbol, minute) == prints[symbol]
+            assert alone.contract_row(symbol, now) == rows[symbol]
+            assert alone.quotes(symbol, now, 5) == books[symbol]
+            assert alone.quotes(symbol, now, 1) == tickers[symbol]
+            span = (now // MS - 500 * HOUR_MS, now // MS)
+            assert np.array_equal(alone.bars(symbol, 60, *span), together.bars(symbol, 60, *span))
+
+
 def test_another_seed_is_another_market() -> None:
     one, other = market(20, 1), market(20, 2)
     span = (START // MS - 30 * HOUR_MS, START // MS)
@@ -226,7 +246,8 @@ def test_books_are_sound_and_move(venue: BarMarket) -> None:
 def test_depth_grows_with_turnover(venue: BarMarket) -> None:
     def depth(symbol: str) -> float:
         multiplier = venue.contract_row(symbol, START)["multiplier"]
-        return float(sum(price * lots * multiplier for price, lots in venue.quotes(symbol, START, 5).bids))
+        looks = [venue.quotes(symbol, START + minute * HOUR // 60, 5) for minute in range(30)]
+        return float(sum(price * lots * multiplier for look in looks for price, lots in look.bids))
 
     assert depth("XBTUSDTM") > 20 * depth(venue.symbols(START)[300])
 

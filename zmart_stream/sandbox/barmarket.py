@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from math import exp
 from typing import Any, NamedTuple, Protocol
@@ -12,14 +11,13 @@ import numpy as np
 from zmart_stream.sandbox.contracts import DAY_NS, HOUR_MS, HOUR_NS, MINUTE_NS, MS, Contract, contract_row
 from zmart_stream.sandbox.expand import TickBars
 from zmart_stream.sandbox.funding import Funding
-from zmart_stream.sandbox.hourtape import HourTape, hour_tapes, minute_money, money_of
+from zmart_stream.sandbox.hourtape import HourTapes, minute_money, money_of
 from zmart_stream.sandbox.keyed import FloatArray, smooth_at, uniform_at
 from zmart_stream.sandbox.klines import ValuedBars, bar_start, bar_starts, chained, joined, traded_rows
 from zmart_stream.sandbox.market import Bars, DayStats, FundingState, Print, Quotes
 from zmart_stream.sandbox.orderbook import FEW, Ladders, book
 
 _CACHED_HOURS = 2.25  # of each contract, on average
-_TOGETHER = 64  # contracts whose trades of an hour are drawn at once
 _WORTH_BATCHING = 36  # books × (levels + 1) from which arrays are quicker than plain numbers
 _LOOK_BACK = 72  # hours without a trade after which the last price is the hour's open
 _HIGHEST = 2**62
@@ -85,9 +83,7 @@ class BarMarket:
         self._roster = roster
         self._source = source
         self._funding = funding
-        self._hours: OrderedDict[int, dict[str, HourTape]] = OrderedDict()
-        self._held = 0
-        self._room = int(_CACHED_HOURS * len(roster.alive(self.start))) + 2 * _TOGETHER
+        self._tapes = HourTapes(source.minutes_of, int(_CACHED_HOURS * len(roster.alive(self.start))))
         self._ladders = Ladders()
         self._inverse_hours: dict[str, dict[int, float]] = {}
         self._past: dict[str, tuple[int, _Past]] = {}
@@ -101,8 +97,8 @@ class BarMarket:
         contract = self._roster.contract(symbol)
         hour, within = divmod(minute, 60)
         if within == 60 - _DRAW_AHEAD + contract.key % _DRAW_AHEAD:
-            self._hour(contract, hour + 1)
-        return self._hour(contract, hour).prints(within)
+            self._tapes.of(contract, hour + 1)
+        return self._tapes.of(contract, hour).prints(within)
 
     def bars(self, symbol: str, granularity: int, start_ms: int, end_ms: int) -> Bars:
         """Whole bars whose start lies in [start_ms, end_ms), also those in the future of any clock."""
@@ -121,7 +117,7 @@ class BarMarket:
         """The bar that contains `now`, of the trades up to and including `now`; None if there were none."""
         contract = self._roster.contract(symbol)
         start, hour = bar_start(now // MINUTE_NS, granularity), now // HOUR_NS
-        run = self._hour(contract, hour).since(start % 60, now)
+        run = self._tapes.of(contract, hour).since(start % 60, now)
         if start // 60 == hour:
             money = run.money if contract.inverse else run.money * contract.multiplier
             prices = (contract.price_of(ticks) for ticks in run[:4])
@@ -182,10 +178,7 @@ class BarMarket:
     def contract_rows(self, symbols: Sequence[str], now: int) -> list[dict[str, Any]]:
         """`contract_row` of several contracts; what they have not drawn yet is drawn together."""
         contracts, hour = [self._roster.contract(symbol) for symbol in symbols], now // HOUR_NS
-        here = self._hours.get(hour, {})
-        missing = [contract for contract in contracts if contract.symbol not in here]
-        if missing:
-            self._draw(missing, hour)
+        self._tapes.prepare(contracts, hour)
         unknown = [contract for contract in contracts if self._past.get(contract.symbol, (0,))[0] != hour]
         if unknown:
             self._source.prepare(unknown, hour - 24, hour)
@@ -220,32 +213,6 @@ class BarMarket:
         ends = [end for end in (contract.delisted, self.end) if end is not None]
         return contract.listed, min(ends) if ends else 2**62
 
-    def _hour(self, contract: Contract, hour: int) -> HourTape:
-        tapes = self._hours.get(hour)
-        tape = None if tapes is None else tapes.get(contract.symbol)
-        if tape is None:
-            self._draw([contract, *self._companions(contract, hour)], hour)
-            return self._hours[hour][contract.symbol]
-        self._hours.move_to_end(hour)
-        return tape
-
-    def _companions(self, contract: Contract, hour: int) -> list[Contract]:
-        """Contracts that were asked for an hour before and will be in this one: it is cheaper to draw them together."""
-        here = self._hours.get(hour, {})
-        symbols = [s for s in self._hours.get(hour - 1, {}) if s not in here and s != contract.symbol]
-        return [self._roster.contract(symbol) for symbol in symbols[: _TOGETHER - 1]]
-
-    def _draw(self, contracts: Sequence[Contract], hour: int) -> None:
-        """Draw the tapes of one hour; the hour that nobody looked at for longest makes room."""
-        for at in range(0, len(contracts), _TOGETHER):
-            group = contracts[at : at + _TOGETHER]
-            drawn = hour_tapes(group, hour, self._source.minutes_of(group, hour))
-            self._hours.setdefault(hour, {}).update(zip((c.symbol for c in group), drawn, strict=True))
-            self._held += len(group)
-        self._hours.move_to_end(hour)
-        while self._held > self._room and len(self._hours) > 1:
-            self._held -= len(self._hours.popitem(last=False)[1])
-
     def _valued_hours(self, contract: Contract, first: int, last: int) -> ValuedBars:
         bars = self._source.hours(contract, first, last)
         return ValuedBars(bars, self._inverse_money(contract, first, last) if contract.inverse else None)
@@ -266,7 +233,7 @@ class BarMarket:
         """Minutes [first, last), both on one side of hour boundaries or across them."""
         hours = range(first // 60, (last - 1) // 60 + 1)
         if len(hours) == 1:
-            return self._hour(contract, hours[0]).valued(first - hours[0] * 60, last - hours[0] * 60)
+            return self._tapes.of(contract, hours[0]).valued(first - hours[0] * 60, last - hours[0] * 60)
         start = hours[0] * 60
         minutes = self._source.minutes(contract, hours.start, hours.stop)
         part = slice(first - start, last - start)
@@ -276,7 +243,7 @@ class BarMarket:
     def _last(self, contract: Contract, now: int) -> tuple[int, bool]:
         """(ticks, taker bought) of the last trade up to `now`."""
         hour = now // HOUR_NS
-        tape = self._hour(contract, hour)
+        tape = self._tapes.of(contract, hour)
         found = tape.last(now) or tape.before
         if found is None:
             bars = self._source.hours(contract, hour - _LOOK_BACK, hour + 1)
@@ -290,7 +257,7 @@ class BarMarket:
         hour = now // HOUR_NS
         share = 1.0 - (now - hour * HOUR_NS) / HOUR_NS
         past = self._past_day(contract, hour)
-        running = self._hour(contract, hour).since(0, now)
+        running = self._tapes.of(contract, hour).since(0, now)
         ticks, _ = self._last(contract, now)
         lots = past.lots + int(past.oldest_lots * share) + running.lots
         turnover = past.money + past.oldest_money * share + running.money

@@ -17,7 +17,6 @@ import uvloop
 
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.market import Market
-from zmart_stream.sandbox.recorded import recorded_market
 from zmart_stream.sandbox.server import SandboxServer
 from zmart_stream.sandbox.settings import SandboxSettings, settings_from
 from zmart_stream.sandbox.synthetic import synthetic_market
@@ -39,6 +38,8 @@ def open_market(settings: SandboxSettings) -> Market:
     if settings.market == "synthetic":
         begin = time.time_ns() // _MS * _MS if start is None else start
         return synthetic_market(seed=settings.seed, contracts=settings.contracts, start=begin)
+    from zmart_stream.sandbox.recorded import recorded_market  # noqa: PLC0415 - Arrow stays off the synthetic start path
+
     return recorded_market(Path(settings.market), history_days=settings.history, seed=settings.seed, start=start)
 
 

@@ -21,7 +21,16 @@ from zmart_stream.sandbox.catalog import Catalog
 from zmart_stream.sandbox.contracts import DAY_NS, HOUR_NS, Contract, figures_of, keys_of
 from zmart_stream.sandbox.expand import TickBars, split_bars, with_value
 from zmart_stream.sandbox.funding import ModelFunding
-from zmart_stream.sandbox.keyed import FloatArray, HashArray, IntArray, derive, normals, uniform_at, uniforms
+from zmart_stream.sandbox.keyed import (
+    BoolArray,
+    FloatArray,
+    HashArray,
+    IntArray,
+    derive,
+    normals,
+    uniform_at,
+    uniform_pairs,
+)
 from zmart_stream.sandbox.market import Market
 from zmart_stream.sandbox.walks import BLOCK_DAYS, BLOCK_HOURS, HOUR_SHAPE, Walks
 
@@ -158,8 +167,10 @@ def _bars(contracts: Sequence[Contract], level: FloatArray, sigma: FloatArray, h
     opens, closes = edges[:, :, :-1].reshape(rows), edges[:, :, 1:].reshape(rows)
     high, low = _reach(keys, hours, (opens, closes), sigma.reshape(rows))
     stir = (np.abs(np.diff(level, axis=2)) / sigma).reshape(rows)
+    leaning, silence = uniform_pairs(keys ^ np.uint64(12), hours)
     lots = _lots(contracts, hours, (opens + closes) * (0.5 * tick), stir)
-    lean = (uniforms(keys ^ np.uint64(12), hours) - 0.5) * 0.1 * (high - low)
+    lots = np.where(_silent(contracts, hours, silence), 0, lots)
+    lean = (leaning - 0.5) * 0.1 * (high - low)
     quarter = np.asarray((opens + closes + high + low) * 0.25, dtype=np.float64)
     return with_value(TickBars(opens, high, low, closes, lots, lots), quarter + lean)
 
@@ -171,15 +182,16 @@ def _reach(
     opens, closes = ends
     middle, width = (opens + closes) * 0.5, (closes - opens) * 0.5
     spread = (sigma * middle) ** 2 * 0.5
-    up = np.sqrt(width**2 - spread * np.log(1.0 - uniforms(keys ^ np.uint64(9), hours)))
-    down = np.sqrt(width**2 - spread * np.log(1.0 - uniforms(keys ^ np.uint64(10), hours)))
+    above, below = uniform_pairs(keys ^ np.uint64(9), hours)
+    up = np.sqrt(width**2 - spread * np.log(1.0 - above))
+    down = np.sqrt(width**2 - spread * np.log(1.0 - below))
     high = np.maximum(np.rint(middle + up).astype(np.int64), np.maximum(opens, closes))
     low = np.minimum(np.rint(middle - down).astype(np.int64), np.minimum(opens, closes))
     return high, np.maximum(low, 1)
 
 
 def _lots(contracts: Sequence[Contract], hours: IntArray, price: FloatArray, stir: FloatArray) -> IntArray:
-    """Lots of each hour: the day's shape, busy and quiet spells, more when the price moves; 0 outside its life."""
+    """Lots of each hour: the day's shape, busy and quiet spells, more when the price moves."""
     keys, turnover = keys_of(contracts)[:, None], figures_of(contracts, "turnover")[:, None]
     spell = (
         0.45 * np.repeat(normals(keys ^ np.uint64(13), hours[::96] // 96), 96, axis=1)
@@ -189,13 +201,16 @@ def _lots(contracts: Sequence[Contract], hours: IntArray, price: FloatArray, sti
     usd = turnover * _VOLUME_SHAPE * np.exp(spell) * (0.55 + 0.5 * stir)
     inverse = figures_of(contracts, "inverse")[:, None] > 0
     lot = np.where(inverse, 1.0, price * figures_of(contracts, "multiplier")[:, None])
-    lots = np.maximum(np.rint(usd / lot), _LEAST_LOTS)
-    dead = _DEAD_HOURS * np.maximum(0.0, 1.0 - turnover / 3e5)
+    return np.asarray(np.maximum(np.rint(usd / lot), _LEAST_LOTS), dtype=np.int64)
+
+
+def _silent(contracts: Sequence[Contract], hours: IntArray, chance: FloatArray) -> BoolArray:
+    """Hours without a trade: some on thin contracts, all outside of the contract's life."""
+    dead = _DEAD_HOURS * np.maximum(0.0, 1.0 - figures_of(contracts, "turnover")[:, None] / 3e5)
     since = (hours + _ORIGIN_HOUR) * HOUR_NS
     listed = np.array([contract.listed for contract in contracts])[:, None]
     delisted = np.array([contract.delisted or _FOREVER for contract in contracts])[:, None]
-    silent = (since < listed) | (since >= delisted) | (uniforms(keys ^ np.uint64(16), hours) < dead)
-    return np.where(silent, 0.0, lots).astype(np.int64)
+    return np.asarray((since < listed) | (since >= delisted) | (chance < dead), dtype=np.bool_)
 
 
 def synthetic_market(*, seed: int, contracts: int, start: int) -> Market:
