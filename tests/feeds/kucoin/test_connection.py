@@ -252,6 +252,42 @@ def test_frames_survive_any_cutting_and_mixing(seed: int) -> None:
     assert bad == bytes(stream).count(b"\xff not json")
 
 
+class _Kept:
+    """What would have been written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+@pytest.mark.parametrize("after_head", [-2, 0, 1, 2, 9, len(WELCOME) + 1, len(WELCOME) + 60])
+def test_frames_that_come_with_the_upgrade_may_be_cut_anywhere(after_head: int) -> None:
+    frames = WELCOME + b"".join(text(ticker(sequence)) for sequence in range(1, 4))
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kept = _Kept()
+        await upgrade(reader, kept)  # type: ignore[arg-type] - it only writes
+        whole, cut = kept.data + frames, len(kept.data) + after_head
+        writer.write(whole[:cut])
+        await writer.drain()
+        await asyncio.sleep(0.05)  # so that the rest is a read of its own
+        writer.write(whole[cut:])
+        await swallow(reader)
+
+    async def scenario() -> None:
+        basket = Basket()
+        async with RawServer(behave) as server, asyncio.timeout(5):
+            link = await connect(server.port, basket)
+            await basket.until(lambda: len(basket.of(Ticker)) == 3, 5)
+            link.close("done")
+            await link.closed
+        assert [message.sequence for message in basket.of(Ticker)] == [1, 2, 3]
+
+    asyncio.run(scenario())
+
+
 def test_a_crowded_inbox_stops_the_reading_and_nothing_is_lost() -> None:
     total = 30_000
 

@@ -31,6 +31,7 @@ from zmart_stream.feeds.kucoin.session import Fate, Session
 TURN_S = 0.25
 CLOSE_TIMEOUT_S = 1.0
 CROWDED_CHECK_S = 0.005
+HEAD_END = b"\r\n\r\n"
 
 # the library reports every peer's fault as an error with traceback; the feed reports the reason itself
 _library_log = logging.getLogger("zmart_stream.websockets")
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         self.received = 0
         self.started_at = 0.0
         self._clock = wiring.clock
+        self._now = wiring.clock.now
         self._inbox = wiring.inbox
         self._follow_venue = wiring.follow_venue
         self._on_events = wiring.on_events
@@ -76,7 +78,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
+        self._upgraded = False
         self._plain = True
+        self._look = True  # what `_after` looks at may have changed otherwise than by events and fate
         self._parts: list[bytes] = []
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -97,7 +101,7 @@ class Connection(asyncio.Protocol):
         """Cut the bytes into frames and hand them to the session."""
         if self._reason is not None:
             return
-        if self._library.state is State.CONNECTING:
+        if not self._upgraded:
             frames = self._handshake(data)
         elif self._plain:
             frames = self._cut(self._buffer + data if self._buffer else data)
@@ -105,7 +109,9 @@ class Connection(asyncio.Protocol):
             frames = self._through_library(data)
         if frames:
             self._deliver(frames)
-        self._after()
+        session = self.session
+        if self._look or session.events or session.fate is not None:
+            self._after()
 
     def eof_received(self) -> bool:
         """The peer has closed its half: so do we."""
@@ -120,12 +126,23 @@ class Connection(asyncio.Protocol):
     # --- frames
 
     def _handshake(self, data: bytes) -> list[bytes]:
-        self._library.receive_data(data)
+        """Bytes up to the end of the reply's head are the library's; frames that came along with it are cut."""
+        seen = self._buffer + data
+        end = seen.find(HEAD_END)
+        size = len(data) if end < 0 else end + len(HEAD_END) - len(self._buffer)
+        self._buffer = seen[1 - len(HEAD_END) :] if end < 0 else b""
+        self._library.receive_data(data[:size])
+        if self._library.state is State.CONNECTING and size < len(data):
+            self._library.receive_data(data[size:])  # a refusal's body
         self._flush_library()
         if self._library.handshake_exc is not None:
             self._end(Fate(f"upgrade: {str(self._library.handshake_exc)[:80]}", "redial"))
             return []
-        return self._library_frames()
+        if self._library.state is State.CONNECTING:
+            return []
+        self._upgraded = True
+        self._library_frames()  # the reply itself
+        return self._cut(data[size:])
 
     def _cut(self, data: bytes) -> list[bytes]:
         """All messages in `data`: plain frames at once, control frames through the library, one after the other."""
@@ -149,6 +166,7 @@ class Connection(asyncio.Protocol):
         return frames
 
     def _through_library(self, data: bytes) -> list[bytes]:
+        self._look = True
         self._library.receive_data(data)
         self._flush_library()
         return self._library_frames()
@@ -166,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     def _deliver(self, frames: list[bytes]) -> None:
         self.received += len(frames)
-        messages = self.session.receive(frames, self._clock.now(), self._loop.time())
+        messages = self.session.receive(frames, self._now(), self._loop.time())
         self.put(messages)
         if self._inbox.crowded and not self._paused and self._transport is not None:
             self._paused = True
@@ -219,6 +237,7 @@ class Connection(asyncio.Protocol):
         if self.session.open and not self.ready.done():
             self.ready.set_result(None)
             self._speak()
+        self._look = not self.session.open
         if self.session.events:
             self._on_events(self)
         if self.session.fate is not None:

@@ -100,7 +100,8 @@ class Session:
         self._heard_at = at
         decode = self._wire.decode
         fresh, fresh_trade, tickers = self._sequences.fresh, self._sequences.fresh_trade, self._sequences.tickers
-        live_tickers = self.subscriptions.live["ticker"]
+        live = self.subscriptions.live
+        live_tickers, live_trades = live["ticker"], live["execution"]
         out: list[Message] = []
         for frame in frames:
             try:
@@ -109,13 +110,12 @@ class Session:
                 self.counts["malformed"] += 1
                 self.events.append(Malformed(error.reason, error.detail[:120], frame[:200]))
                 continue
-            if isinstance(message, Ticker):
-                if message.symbol in live_tickers and fresh(
-                    tickers, message.symbol, message.sequence, message.ts_event
-                ):
+            if type(message) is Ticker:
+                symbol = message.symbol
+                if symbol in live_tickers and fresh(tickers, symbol, message.sequence, message.ts_event):
                     out.append(message)
-            elif isinstance(message, Trade):
-                if message.symbol not in self.subscriptions.live["execution"]:
+            elif type(message) is Trade:
+                if message.symbol not in live_trades:
                     continue
                 if self._held is not None:
                     self._held.append(message)
