@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from math import nan, sqrt
 from pathlib import Path
 
+import empyrical
 import numpy as np
 import pytest
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its import warns of what its dependencies deprecate
-    import empyrical
 
 from tests.contracts.recorded import recorded_hours
 from zmart_stream.portfolio.account import UNIT, Stay

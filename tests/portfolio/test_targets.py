@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from tests.contracts.optimiser_checks import SECTORS, check_limits, solved_or_named
 from zmart_stream.domain.errors import InfeasibleError
 from zmart_stream.portfolio import OPTIMISERS
-from zmart_stream.portfolio.constraints import Region
+from zmart_stream.portfolio.constraints import Region, turnover
 from zmart_stream.portfolio.targets import beyond_buffer, kept_weights, target_weights
 from zmart_stream.portfolio.weights.problem import FloatArray, Limits, WeightProblem
 
@@ -84,6 +88,8 @@ def test_turnover_stops_on_the_way_to_the_target() -> None:
     asked = problem(4, limits=Limits(max_weight=60.0, max_turnover=12.0), present=(25.0, 25.0, 25.0, 25.0))
     found = solved((55, 15, 15, 15), asked)
     assert found == [37.0, 21.0, 21.0, 21.0]
+    uneven = problem(4, limits=Limits(max_weight=60.0, max_turnover=10.0), present=(40.0, 30.0, 20.0, 10.0))
+    assert solved((10, 20, 30, 40), uneven) == [32.5, 27.5, 22.5, 17.5]
     free = msgspec.structs.replace(asked, limits=Limits(max_weight=60.0))
     assert solved((55, 15, 15, 15), free) == [55.0, 15.0, 15.0, 15.0]
 
@@ -101,6 +107,11 @@ def test_the_buffer_is_a_fifth_of_the_target_and_at_least_a_point() -> None:
     target = {"A": 20.0, "B": 2.0, "C": 10.0}
     assert beyond_buffer({"A": 24.0, "B": 2.9, "C": 8.0}, target) == []
     assert beyond_buffer({"A": 24.01, "B": 3.01, "C": 7.99}, target) == ["A", "B", "C"]
+
+
+def test_scipy_stays_off_the_start_path() -> None:
+    code = "import sys, zmart_stream.portfolio.targets; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @given(
@@ -125,15 +136,31 @@ def test_any_shares_come_out_within_any_limits_or_the_conflict_is_named(
         check_limits(asked, found)
 
 
-@given(present=st.lists(st.integers(0, 2_000), min_size=4, max_size=8), seed=st.integers(0, 1000))
-def test_no_weights_are_nearer_than_the_nearest(present: list[int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    asked = problem(
-        len(present), limits=Limits(max_weight=35.0, max_sector_weight=50.0), sectors="aabb----"[: len(present)]
+@given(
+    present=st.lists(st.integers(0, 2_000), min_size=4, max_size=8).filter(any),
+    sector_cap=st.integers(3_000, 10_000),
+)
+def test_no_weights_within_the_limits_need_less_turnover_than_the_present_ones_scaled(
+    present: list[int], sector_cap: int
+) -> None:
+    count = len(present)
+    limits = Limits(max_weight=45.0, max_sector_weight=sector_cap / 100)
+    region = Region(problem(count, limits=limits, sectors="aab-----"[:count]))
+    ours = turnover(region.rounded(region.scaled(np.array(present, dtype=np.float64))), np.array(present), (0.0, 0.0))
+    # least sum of u over w and u with u >= w - present, u >= 0, the box, the caps and the sum
+    eye, members = np.eye(count), np.array([region.group == k for k in range(len(region.sectors))], dtype=float)
+    best = linprog(
+        np.r_[np.zeros(count), np.ones(count)],
+        A_ub=np.block([[eye, -eye], [members, np.zeros_like(members)]]),
+        b_ub=np.r_[present, region.caps[:-1]],
+        A_eq=np.r_[np.ones(count), np.zeros(count)][None, :],
+        b_eq=[region.total],
+        bounds=[*zip(region.lower, region.upper, strict=True), *[(0.0, None)] * count],
     )
-    region = Region(asked)
-    found = region.nearest(np.array(present, dtype=np.float64))
-    for _ in range(5):
-        other = region.scaled(rng.uniform(0, 1, len(present)))
-        toward = other - found
-        assert float((found - np.array(present)) @ toward) >= -1e-3 * float(np.abs(toward).sum() + 1)
+    assert ours == pytest.approx(best.fun, abs=1e-6)
+
+
+def test_rounding_keeps_a_sector_that_is_full_within_its_cap() -> None:
+    # the sector's three remainders are the largest, but its cap has room for two
+    asked = problem(6, limits=Limits(cash=1.0, max_weight=60.0, max_sector_weight=35.0), sectors="aaa---")
+    assert solved((5, 5, 5, 1, 1, 1), asked) == [11.67, 11.67, 11.66, 21.34, 21.33, 21.33]

@@ -1,16 +1,16 @@
-"""The limits on weights as one region, and the ways into it: scaling, nearest, rounding to hundredths of a percent.
+"""The limits on weights as one region, and the ways into it: scaling and rounding to hundredths of a percent.
 
-Everything is kept in whole hundredths of a percent, so that limits and sums hold exactly after rounding too. Levels are
-found by bisection over element-wise operations and ordered sums: no BLAS, the same result on every machine.
+Everything is kept in whole hundredths of a percent, so that limits and sums hold exactly after rounding too. Factors
+are found by bisection over element-wise operations and ordered sums: no BLAS, the same result on every machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil, floor, inf
 
 import numpy as np
-import numpy.typing as npt
 
 from zmart_stream.domain.errors import InfeasibleError
 from zmart_stream.portfolio.weights.problem import FloatArray, WeightProblem
@@ -86,31 +86,27 @@ class Region:
     def scaled(self, shares: FloatArray) -> FloatArray:
         """The weights in the proportions of `shares`, except where a limit binds; sector members share one factor.
 
+        All move the same way from where the limits put them, so that from weights held now none need less turnover.
         A share of 0 counts as far smaller than any other. ValueError for one that is negative or not finite.
         """
         if not (np.isfinite(shares).all() and (shares >= 0.0).all()):
             raise ValueError(f"shares are not finite and non-negative: {shares.tolist()}")
         largest = float(shares.max(initial=0.0))
         safe = np.maximum(shares / largest, _DUST) if largest > 0.0 else np.ones_like(shares)
-        return self._level(lambda factor, who: safe[who] * factor, 0.0, float(WHOLE) / float(safe.min()))
 
-    def nearest(self, weights: FloatArray) -> FloatArray:
-        """The weights nearest to `weights` in least squares; no others need less turnover from there."""
-        return self._level(lambda shift, who: weights[who] + shift, -2.0 * WHOLE, 2.0 * WHOLE)
+        def at(factor: float) -> FloatArray:
+            return np.clip(safe * factor, self.lower, self.upper)
 
-    def _level(self, curve: Callable[[float, npt.NDArray[np.intp]], FloatArray], low: float, high: float) -> FloatArray:
-        """curve(level) clipped to the box, at the one level where, sectors cut to their caps, the sum is reached."""
-        everyone = np.arange(len(self.group))
+        def of_sector(number: int, factor: float) -> float:
+            return float(self.sums(at(factor))[number])
 
-        def at(level: float, who: npt.NDArray[np.intp]) -> FloatArray:
-            return np.clip(curve(level, who), self.lower[who], self.upper[who])
-
-        level = _bisect(lambda x: self._sum(np.minimum(self.sums(at(x, everyone)), self.caps)), self.total, low, high)
-        weights = at(level, everyone)
+        most = float(WHOLE) / _DUST
+        factor = _bisect(lambda x: self._sum(np.minimum(self.sums(at(x)), self.caps)), self.total, most)
+        weights = at(factor)
         for number in np.flatnonzero(self.sums(weights) > self.caps).tolist():
-            who = np.flatnonzero(self.group == number)
-            own = _bisect(lambda x, who=who: self._sum(at(x, who)), float(self.caps[number]), low, level)  # type: ignore[misc] # mypy cannot infer a lambda's default
-            weights[who] = at(own, who)
+            within = self.group == number
+            own = _bisect(partial(of_sector, number), float(self.caps[number]), factor)
+            weights[within] = at(own)[within]
         return weights
 
     def rounded(self, weights: FloatArray) -> list[int]:
@@ -154,7 +150,7 @@ def within_turnover(region: Region, wanted: FloatArray, problem: WeightProblem) 
     best = region.rounded(wanted)
     if buys(best) <= allowed:
         return best
-    start = region.nearest(present)
+    start = region.scaled(present)
     best = region.rounded(start)
     if buys(best) > allowed:
         raise InfeasibleError(
@@ -171,8 +167,9 @@ def within_turnover(region: Region, wanted: FloatArray, problem: WeightProblem) 
     return best
 
 
-def _bisect(curve: Callable[[float], float], wanted: float, low: float, high: float) -> float:
-    """The lowest level in [low, high] at which the rising `curve` reaches `wanted`, to the last bit of the level."""
+def _bisect(curve: Callable[[float], float], wanted: float, high: float) -> float:
+    """The lowest factor in [0, high] at which the rising `curve` reaches `wanted`, to its last bit."""
+    low = 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         if middle in (low, high):
