@@ -20,6 +20,10 @@ def java_number(value: float) -> str:
     """
     if value == 0:
         return "0.0"
+    if 1e7 <= value < 1e16:  # turnover: most of what is not plain
+        whole, _, fraction = repr(value).partition(".")
+        rest = whole[1:].rstrip("0") if fraction == "0" else whole[1:] + fraction
+        return f"{whole[0]}.{rest or '0'}E{len(whole) - 1}"
     if 1e-3 <= abs(value) < 1e7:
         text = repr(value)
         return text[:-2] if text.endswith(".0") and int(value) % 2 else text

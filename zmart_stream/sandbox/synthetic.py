@@ -41,7 +41,6 @@ _LEAST_LOTS = 8.0
 _MINUTES = 0x31
 _LEAST_TICKS = 40.0
 _VOLUME_SHAPE = np.tile(HOUR_SHAPE**1.6 / (HOUR_SHAPE**1.6).sum(), BLOCK_DAYS)
-_FOREVER = 2**62
 _TOGETHER = 32  # contracts whose blocks are drawn at once
 _BLOCKS_KEPT = 3.25  # of each contract, on average
 _MOTIONS_KEPT = 512
@@ -206,11 +205,14 @@ def _lots(contracts: Sequence[Contract], hours: IntArray, price: FloatArray, sti
 
 def _silent(contracts: Sequence[Contract], hours: IntArray, chance: FloatArray) -> BoolArray:
     """Hours without a trade: some on thin contracts, all outside of the contract's life."""
-    dead = _DEAD_HOURS * np.maximum(0.0, 1.0 - figures_of(contracts, "turnover")[:, None] / 3e5)
+    silent = chance < _DEAD_HOURS * np.maximum(0.0, 1.0 - figures_of(contracts, "turnover")[:, None] / 3e5)
     since = (hours + _ORIGIN_HOUR) * HOUR_NS
-    listed = np.array([contract.listed for contract in contracts])[:, None]
-    delisted = np.array([contract.delisted or _FOREVER for contract in contracts])[:, None]
-    return np.asarray((since < listed) | (since >= delisted) | (chance < dead), dtype=np.bool_)
+    for row, contract in enumerate(contracts):
+        if contract.listed > since[0]:
+            silent[row] |= since < contract.listed
+        if contract.delisted is not None and contract.delisted <= since[-1]:
+            silent[row] |= since >= contract.delisted
+    return np.asarray(silent, dtype=np.bool_)
 
 
 def synthetic_market(*, seed: int, contracts: int, start: int) -> Market:

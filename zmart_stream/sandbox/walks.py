@@ -82,10 +82,8 @@ def _drawn(keys: HashArray, volatility: FloatArray, steps: list[_Steps], block: 
 
 def _hourly(keys: HashArray, level: FloatArray, daily: FloatArray, hours: IntArray) -> Motion:
     """The hours between days; keys (K, 1, 1), level and volatility of days (K, ·, 1)."""
-    pace = HOUR_SHAPE * np.exp(
-        0.35 * np.repeat(normals(keys ^ np.uint64(6), hours[:, ::6] // 6), 6, axis=2)
-        + 0.15 * normals(keys ^ np.uint64(7), hours)
-    )
+    spell = np.exp(0.38 * normals(keys ^ np.uint64(6), hours[:, ::6] // 6))
+    pace = HOUR_SHAPE * np.repeat(spell, 6, axis=2)
     volatility = daily * pace / np.sqrt(_total(pace * pace))
     moves = volatility * normals(keys ^ np.uint64(8), hours)
     return Motion(_bridged(level[:, :-1], level[:, 1:], moves, volatility), volatility)
