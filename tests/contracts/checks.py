@@ -88,7 +88,7 @@ def _engine(kind: type[Any], options: dict[str, Any], market: SmallMarket) -> Sc
     settings = ScoringSettings(components=DEFAULTS + extra)
     engine = ScoringEngine(settings, build_scorers(settings, {"custom": kind}), market.cache)
     for state in market.cache.states:
-        engine.row_loaded(state, market.start)
+        engine.row_loaded(state)
     engine.freeze(market.start)
     return engine
 
@@ -107,7 +107,7 @@ def _touched(scorer: Scorer, market: SmallMarket) -> dict[tuple[str, int], float
         for moves in Moves:
             indexes = moving(scorer.parts, moves)
             if indexes and moves not in AT_CLOSE:
-                values = checked_touch(scorer, moves)(market.state(symbol), moves)
+                values = checked_touch(scorer, moves)(market.state(symbol))
                 found |= {(symbol, i): value for i, value in zip(indexes, values, strict=True)}
     return found
 

@@ -122,11 +122,13 @@ def test_at_the_end_of_warm_up_nine_tenths_of_the_universe_need_a_composite() ->
     assert of(PortfolioChange, told) == []
     told = engine.process(session.bars(0, 86400, engine.now, 60))
     told += engine.process(session.bars(0, HOUR_S, engine.now, 240))
+    told += engine.process(Tick(ts=engine.now + NS))
     assert of(PortfolioChange, told) == []
     told = engine.process(session.bars(1, 86400, engine.now, 60))
     told += engine.process(session.bars(1, HOUR_S, engine.now, 240))
-    assert [m.size for m in of(BookReady, told)] == [10]
     assert isinstance(told[0], BarsAmended)
+    told += engine.process(Tick(ts=engine.now + NS))  # scored with the next sweep
+    assert [m.size for m in of(BookReady, told)] == [10]
 
 
 def test_bars_go_to_storage_once_and_as_amendments_afterwards() -> None:

@@ -52,7 +52,7 @@ def scored(settings: ScoringSettings) -> tuple[ScoringEngine, SmallMarket]:
     market = SmallMarket(seed=1)
     engine = ScoringEngine(settings, scorers_of(settings), market.cache)
     for state in market.cache.states:
-        engine.row_loaded(state, START)
+        engine.row_loaded(state)
     engine.freeze(START)
     return engine, market
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.contracts.small_market import HOUR, NS, START, SmallMarket
-from zmart_stream.domain.market import Coverage, Depth, Ticker
+from zmart_stream.domain.market import DAY_S, HOUR_S, Bars, Coverage, Depth, Ticker
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import ScorerSettings, ScoringSettings
 from zmart_stream.market.contract_state import Moves
@@ -23,7 +23,7 @@ def started(market: SmallMarket, **settings: Any) -> ScoringEngine:
     chosen = ScoringSettings(**settings)
     engine = ScoringEngine(chosen, build_scorers(chosen), market.cache)
     for state in market.cache.states:
-        engine.row_loaded(state, START)
+        engine.row_loaded(state)
     engine.freeze(START)
     engine.publish(START)
     return engine
@@ -80,7 +80,8 @@ def test_what_thousands_of_touches_left_equals_recomputing_bit_for_bit(contracts
     engine = started(market)
     for _ in range(5):
         play(engine, market)
-        again = restored(engine, market)  # maps and blends all rows at once from the raw values
+        again = restored(engine, market)
+        again._blend_all()  # maps and blends all rows at once from the raw values
         assert scores(again, market) == scores(engine, market)
         for row in range(contracts):
             assert again.explain_row(row, START) == engine.explain_row(row, START)
@@ -236,9 +237,8 @@ def test_with_inputs_frozen_and_time_passing_no_composite_rises(trial: int) -> N
     for _ in range(300):
         now += 30 * NS
         for state in market.cache.sweep(now):
-            message = engine.refresh(state, now)
             stale += 1
-            vanished += message is not None and message.score is None
+            vanished += sum(message.score is None for message in engine.refresh([state], now))
         current = [engine.composite(row) for row in range(12)]
         for before, after in zip(previous, current, strict=True):
             assert isnan(after) or after <= before
@@ -256,7 +256,7 @@ def test_while_stale_it_is_the_lower_of_computed_and_the_last_fresh() -> None:
     lose(market, now)
     now += 250 * NS
     for state in market.cache.sweep(now):
-        engine.refresh(state, now)
+        engine.refresh([state], now)
     for symbol in market.symbols:
         state = market.state(symbol)
         shown = engine.explain_row(state.row, now)
@@ -281,7 +281,7 @@ def test_while_stale_it_is_the_lower_of_computed_and_the_last_fresh() -> None:
     market.cache.coverage(Coverage(ts=now, topic="ticker", symbols=tuple(market.symbols), since=now))
     market.quote(now + NS)
     for state in market.cache.sweep(now + NS):
-        engine.refresh(state, now + NS)
+        engine.refresh([state], now + NS)
     for state in market.cache.states:
         shown = engine.explain_row(state.row, now)
         assert not shown["stale"]
@@ -294,7 +294,7 @@ def test_a_message_that_makes_its_topic_fresh_is_felt_at_once() -> None:
     lose(market, market.start + 60 * NS)
     now = market.start + 400 * NS
     for state in market.cache.sweep(now):
-        engine.refresh(state, now)
+        engine.refresh([state], now)
     state = market.cache.states[0]
     sure = engine.confidence(0)
     market.cache.coverage(Coverage(ts=now, topic="execution", symbols=(state.symbol,), since=now))
@@ -311,7 +311,7 @@ def test_a_snapshot_goes_on_with_the_same_messages() -> None:
     close(engine, market)
     lose(market, market.start)
     for state in market.cache.sweep(market.start + 250 * NS):
-        engine.refresh(state, market.start + 250 * NS)
+        engine.refresh([state], market.start + 250 * NS)
     again = restored(engine, market)
     assert scores(again, market) == scores(engine, market)
     count = 0
@@ -323,7 +323,7 @@ def test_a_snapshot_goes_on_with_the_same_messages() -> None:
             assert again.touch(state, Moves.TRADE, trade.ts) == message
             count += message is not None
         for state in market.cache.sweep(market.end):
-            assert again.refresh(state, market.end) == engine.refresh(state, market.end)
+            assert again.refresh([state], market.end) == engine.refresh([state], market.end)
         market.close()
         for one in (engine, again):
             one.bars_closed(market.start)
@@ -384,7 +384,7 @@ def test_a_window_half_seen_has_no_value_and_maturity_grows_with_it() -> None:
     assert shown["efficiency"]["raw"] is None
     assert shown["volatility"]["maturity"] == pytest.approx(83 / 144)
     state.hours_seen = 84.0
-    engine.row_loaded(state, START)
+    engine.row_loaded(state)
     engine.catch_up(START)
     shown = {p["name"]: p for c in engine.explain_row(2, START)["components"] for p in c["parts"]}
     assert shown["max"]["maturity"] == 0.5
@@ -438,6 +438,20 @@ def test_a_contract_listed_later_is_scored_after_its_history() -> None:
     assert market.cache.ticker(quote) is from_listing
     assert engine.touch(from_listing, Moves.TICKER, START) is None
     assert isnan(engine.composite(9))
-    structure = engine.components(9)[2]
-    assert structure.score is not None
-    assert structure.confidence == pytest.approx(0.30)
+    assert engine.confidence(9) == 0.0  # nothing is taken while no composite can come of it, but it is shown
+    shown = {p["name"]: p for c in engine.explain_row(9, START)["components"] for p in c["parts"]}
+    assert shown["spread"]["value"] == pytest.approx(952.38, abs=0.01)
+    assert shown["spread"]["contribution"] == 0.0
+    for interval_s, count in ((HOUR_S, 200), (DAY_S, 40)):
+        step = interval_s * NS
+        until = START // step * step
+        bars = tuple((until - (count - k) * step, 1.0, 1.2, 0.9, 1.0 + k % 3 / 50, 10.0, 10.0) for k in range(count))
+        since = until - count * step
+        load = Bars(
+            ts=START, symbol="NEWUSDTM", interval_s=interval_s, since=since, until=until, as_of=START, rows=bars
+        )
+        assert market.cache.load(load) is from_listing
+    engine.row_loaded(from_listing)
+    (message,) = engine.catch_up(START)
+    assert (message.symbol, message.previous, message.score) == ("NEWUSDTM", None, engine.composite(9))
+    assert engine.components(9)[2].confidence == pytest.approx(0.30 + 0.20)  # spread and efficiency

@@ -54,7 +54,7 @@ def started(failures_to_disable: int = 3) -> tuple[SmallMarket, ScoringEngine, M
     scorers = build_scorers(settings, {"moody": Moody})
     engine = ScoringEngine(settings, scorers, market.cache)
     for state in market.cache.states:
-        engine.row_loaded(state, START)
+        engine.row_loaded(state)
     engine.freeze(START)
     engine.publish(START)
     moody: Any = scorers[-1]

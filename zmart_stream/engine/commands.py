@@ -79,12 +79,9 @@ class Commands:
                 return [_refused(command, CommandRefusedError("unknown_symbol", f"no contract {command.symbol}"))]
             states = [state]
         drifts = stages.market.recompute(None if command.symbol is None else [state.row for state in states])
-        told: list[Message] = []
         for state in states:
-            change = stages.scoring.row_loaded(state, command.ts)
-            if change is not None:
-                told.append(change)
-        told += stages.scoring.catch_up(command.ts)
+            stages.scoring.row_loaded(state)
+        told: list[Message] = list(stages.scoring.catch_up(command.ts))
         answer = Recalculated(
             ts=command.ts,
             request_id=command.request_id,

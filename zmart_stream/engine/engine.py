@@ -109,10 +109,7 @@ class Engine(Reads):
     def _sweep(self, now: int) -> list[Message]:
         """Score what was loaded; judge ages, the universe after a poll, the hold, whether the first fill may come."""
         told: list[Message] = list(self.scoring.catch_up(now))
-        for state in self.market.sweep(now):
-            change = self.scoring.refresh(state, now)
-            if change is not None:
-                told.append(change)
+        told += self.scoring.refresh(self.market.sweep(now), now)
         if self._intake.take_polled():
             self.market.refresh_universe(now)
             if not self._start.closed and not self._start.keeps_sections and self.scoring.counts_doubled():

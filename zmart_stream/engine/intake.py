@@ -70,21 +70,19 @@ class Intake:
         state = self._market.listing(message)
         if state is None:
             return []
-        change = self._scoring.refresh(state, message.ts)
-        told: list[Message] = [] if change is None else [change]
+        told: list[Message] = list(self._scoring.refresh([state], message.ts))
         return told + self._gone(state, message.ts)
 
     def bars(self, message: said.Bars) -> list[Message]:
-        """History, a refill or a repair: scores move, no decision is undone."""
+        """History, a refill or a repair: scores move with the next sweep, no decision is undone."""
         state = self._market.load(message)
         told: list[Message] = []
         if self._start.bars_told:
             told += self._market.take_amended()
         else:
             self._market.forget_amended()
-        change = None if state is None else self._scoring.row_loaded(state, message.ts)
-        if change is not None:
-            told.append(change)
+        if state is not None:
+            self._scoring.row_loaded(state)
         return told
 
     def coverage(self, message: said.Coverage) -> None:

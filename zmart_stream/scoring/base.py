@@ -6,7 +6,7 @@ oriented so that larger is better, and nan where an input is missing. The engine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from zmart_stream.market.contract_state import ContractState, Moves
 
 FloatArray = NDArray[np.float64]
 TouchPart = Callable[[ContractState], float]
+TouchParts = Callable[[ContractState], tuple[float, ...]]
 ClosePart = Callable[[BarView], FloatArray]
 
 AT_CLOSE = (Moves.BAR, Moves.DAY)
@@ -88,22 +89,26 @@ class PartScorer:
     parts: tuple[Part, ...]
     touches: Mapping[str, TouchPart]
     closes: Mapping[str, ClosePart]
+    fused: Mapping[tuple[str, ...], TouchParts] = {}
+    """Functions that give several parts at once, by the parts' names in order: for what runs at every trade."""
     _planned: tuple[Part, ...] = ()
-    _plan: tuple[tuple[TouchPart, ...], ...] = ()
+    _readers: tuple[TouchParts, ...] = ()
 
     def touch(self, contract: ContractState, moves: Moves) -> tuple[float, ...]:
         """Raw values of the weighted parts that move with `moves`."""
-        if self._planned is not self.parts:
-            self._arrange()
-        return tuple([part(contract) for part in self._plan[moves]])
+        return self.reader(moves)(contract)
 
-    def _arrange(self) -> None:
-        """Sort the touch functions by what moves them; anew whenever the parts were given other weights."""
-        self._plan = tuple(
-            tuple(self.touches[self.parts[i].name] for i in moving(self.parts, moves) if moves not in AT_CLOSE)
-            for moves in Moves
-        )
-        self._planned = self.parts
+    def reader(self, moves: Moves) -> TouchParts:
+        """`touch` for one kind of input, to be kept by whoever calls it often."""
+        if self._planned is not self.parts:
+            self._readers = tuple(self._read(each) for each in Moves)
+            self._planned = self.parts
+        return self._readers[moves]
+
+    def _read(self, moves: Moves) -> TouchParts:
+        """Anew whenever the parts were given other weights."""
+        names = () if moves in AT_CLOSE else tuple(self.parts[i].name for i in moving(self.parts, moves))
+        return self.fused.get(names) or together([self.touches[name] for name in names])
 
     def touch_all(self, contract: ContractState) -> dict[str, float]:
         """Raw values of all parts that have a touch function, those without weight included."""
@@ -116,6 +121,20 @@ class PartScorer:
             whole = self.closes.get(part.name)
             row[:] = each(self.touches[part.name], bars.contracts) if whole is None else whole(bars)
         return raw
+
+
+def together(touches: Sequence[TouchPart]) -> TouchParts:
+    """One function for the values of all of `touches`; few are called one by one, a comprehension is a call itself."""
+    match touches:
+        case [a]:
+            return lambda contract: (a(contract),)
+        case [a, b]:
+            return lambda contract: (a(contract), b(contract))
+        case [a, b, c]:
+            return lambda contract: (a(contract), b(contract), c(contract))
+        case [a, b, c, d]:
+            return lambda contract: (a(contract), b(contract), c(contract), d(contract))
+    return lambda contract: tuple([touch(contract) for touch in touches])
 
 
 def each(touch: TouchPart, contracts: Iterable[ContractState]) -> FloatArray:

@@ -11,26 +11,30 @@ computed contract by contract.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import isfinite, nan
 from operator import attrgetter
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.scoring.base import FloatArray, Part, Scorer
+from zmart_stream.scoring.base import FloatArray, Part, Scorer, TouchParts
 from zmart_stream.scoring.normalise import CrossSection
 
 NEUTRAL = 50.0
-HALF_DIGIT = 5e-7
-"""Published figures have six digits: what would round up to a threshold reaches it."""
+BARS = ("hours_seen", "days_seen")
+"""Counts of bars: they change at a close or a load alone."""
 
 
 class Component:
-    """One enabled scorer with the values of every row; lists are indexed [row] and [row][part].
+    """One enabled scorer with the values of every row; lists are indexed [row], and [row][part] where there are parts.
 
-    `raw` holds finite values or nan; `terms` weight × pct, 0 where absent; `present` the weight of the parts that are
-    there; `confidence` c; `absent` rows whose scorer failed; `lost` that its last close failed, for all rows.
+    `raw` holds finite values or nan; `terms` weight × pct of the `weighted` parts, 0 where absent; `present` the weight
+    of the parts that are there; `confidence` c and `gains` w·c / Σ w; `absent` rows whose scorer failed; `lost` that
+    its last close failed, for all rows. `spans` holds, of parts whose count of what they have seen moves between
+    closes, that count as it was weighed last.
     """
 
     __slots__ = (
@@ -38,6 +42,7 @@ class Component:
         "close_failures",
         "columns",
         "confidence",
+        "gains",
         "lost",
         "name",
         "parts",
@@ -47,11 +52,13 @@ class Component:
         "sections",
         "seen",
         "share",
+        "spans",
         "terms",
         "total",
         "touch_failures",
+        "touches",
         "weight",
-        "weights",
+        "weighted",
     )
 
     def __init__(self, scorer: Scorer, weight: float) -> None:
@@ -61,17 +68,20 @@ class Component:
         self.parts = scorer.parts
         self.weight = weight
         self.share = 0.0
-        self.weights = [part.weight for part in self.parts]
-        self.total = ordered_sum(self.weights)
+        self.weighted = tuple((i, part) for i, part in enumerate(self.parts) if part.weight > 0.0)
+        self.total = ordered_sum([part.weight for part in self.parts])
         self.seen = [attrgetter(part.seen) if part.seen else None for part in self.parts]
         self.sections = [CrossSection.freeze(part, np.empty(0)) for part in self.parts]
         self.raw: list[list[float]] = []
-        self.columns: FloatArray | None = None  # `raw_columns` while a freezing goes on
+        self.columns: FloatArray | None = None  # `raw_columns`, from a close or a freezing to the map that follows
         self.terms: list[list[float]] = []
         self.present: list[float] = []
         self.confidence: list[float] = []
+        self.gains: list[float] = []
+        self.spans: dict[int, list[float]] = {i: [] for i, part in self.weighted if part.seen and part.seen not in BARS}
         self.absent: list[bool] = []
         self.lost = False
+        self.touches: tuple[tuple[tuple[int, ...], TouchParts], ...] = ()  # indexes of weighted parts, their touch
         self.touch_failures = 0
         self.close_failures = 0
 
@@ -79,10 +89,19 @@ class Component:
         """Make room for `rows` rows; new ones are absent in every part."""
         for _ in range(len(self.raw), rows):
             self.raw.append([nan] * len(self.parts))
-            self.terms.append([0.0] * len(self.parts))
+            self.terms.append([0.0] * len(self.weighted))
             self.present.append(0.0)
             self.confidence.append(0.0)
+            self.gains.append(0.0)
+            for counted in self.spans.values():
+                counted.append(nan)
             self.absent.append(self.lost)
+
+    def forget(self, row: int) -> None:
+        """Every part of one row is absent."""
+        self.raw[row] = [nan] * len(self.parts)
+        self.terms[row] = [0.0] * len(self.weighted)
+        self.present[row] = self.confidence[row] = self.gains[row] = 0.0
 
     def carry(self, previous: Component) -> bool:
         """Take over the values of `previous`, weights aside the same component; False (and nothing) if it is not."""
@@ -115,23 +134,25 @@ class Component:
     def count(self, contract: ContractState) -> bool:
         """Map and blend the raw values of one row; True if a present part's input is stale."""
         row = contract.row
-        fresh = contract.fresh
-        terms = self.terms[row]
+        fresh, raw, terms = contract.fresh, self.raw[row], self.terms[row]
         present = known = 0.0
         stale = False
-        for i, x in enumerate(self.raw[row]):
-            weight = self.weights[i]
-            if x != x or weight <= 0.0:
-                terms[i] = 0.0
+        for place, (i, part) in enumerate(self.weighted):
+            x = raw[i]
+            if x != x:
+                terms[place] = 0.0
                 continue
-            terms[i] = weight * self.sections[i].pct(x)
+            weight, freshness = part.weight, fresh[part.moves]
+            terms[place] = weight * self.sections[i].pct(x)
             present += weight
-            freshness = fresh[self.parts[i].moves]
             known += weight * freshness * self.maturity(i, contract)
             stale = stale or freshness < 1.0
+        for i, counted in self.spans.items():
+            counted[row] = getattr(contract, self.parts[i].seen)
         absent = self.absent[row]
         self.present[row] = 0.0 if absent else present
-        self.confidence[row] = 0.0 if absent else known / self.total
+        self.confidence[row] = confidence = 0.0 if absent else known / self.total
+        self.gains[row] = self.share * confidence
         return stale and not absent
 
     def score(self, row: int) -> float:
@@ -144,23 +165,20 @@ class Component:
         present = self.present[row]
         if present <= 0.0:
             return 0.0
-        return self.share * self.confidence[row] * (ordered_sum(self.terms[row]) / present - NEUTRAL)
-
-    def gain(self, row: int) -> float:
-        """Points of the composite per point of s: w·c / Σ w."""
-        return self.share * self.confidence[row]
+        return self.gains[row] * (ordered_sum(self.terms[row]) / present - NEUTRAL)
 
     def raw_columns(self) -> FloatArray:
         """Raw values, shape (parts, rows)."""
-        return np.ascontiguousarray(np.array(self.raw, dtype=np.float64).reshape(-1, len(self.parts)).T)
+        return columns_of(self.raw, len(self.parts))
 
     def put_columns(self, raw: FloatArray, seen: Mapping[str, FloatArray]) -> None:
-        """Take over raw values of all rows, shape (parts, rows), as `put` does for one."""
+        """Take over raw values of all rows, shape (parts, rows), as `put` does for one; they are to be mapped next."""
         raw[~np.isfinite(raw)] = np.nan
         for values, part in zip(raw, self.parts, strict=True):
             if part.half and part.seen:
                 values[~(mature_all(seen[part.seen], part.needed) >= 0.5)] = np.nan
         self.raw = raw.T.tolist()
+        self.columns = raw
 
     def count_all(self, fresh: FloatArray | None, seen: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Map and blend all rows; `fresh` has shape (moves, rows), None if everything is fresh.
@@ -169,27 +187,67 @@ class Component:
         """
         raw = self.raw_columns() if self.columns is None else self.columns
         self.columns = None
-        rows = raw.shape[1]
-        terms = np.zeros_like(raw)
-        total, present, known, stale = np.zeros((4, rows))
-        for i, part in enumerate(self.parts):
-            if part.weight <= 0.0:
-                continue
-            there = raw[i] == raw[i]
-            terms[i] = np.where(there, part.weight * self.sections[i].pct_all(raw[i]), 0.0)
-            total += terms[i]
-            weight = np.where(there, part.weight, 0.0)
+        terms = np.zeros((len(self.weighted), raw.shape[1]))
+        for values, (i, part) in zip(terms, self.weighted, strict=True):
+            np.multiply(part.weight, self.sections[i].pct_all(raw[i]), out=values, where=raw[i] == raw[i])
+        self.terms = terms.T.tolist()
+        gone = np.array(self.absent, dtype=bool)
+        present, confidence, stale = self._weigh(raw, gone, fresh, seen)
+        gains = self.share * confidence
+        self.present, self.confidence, self.gains = present.tolist(), confidence.tolist(), gains.tolist()
+        for i in self.spans:
+            self.spans[i] = seen[self.parts[i].seen].tolist()
+        return _pulls(gains, terms, present), stale
+
+    def age(
+        self, rows: Sequence[int], fresh: FloatArray, seen: Mapping[str, FloatArray]
+    ) -> tuple[FloatArray, FloatArray]:
+        """`count` for `rows` whose raw values are as they were mapped: freshness `fresh` (moves, rows) alone is new.
+
+        Returns pulls and the weight of stale parts, shape (rows,).
+        """
+        raw = columns_of([self.raw[row] for row in rows], len(self.parts))
+        terms = columns_of([self.terms[row] for row in rows], len(self.weighted))
+        gone = np.array([self.absent[row] for row in rows], dtype=bool)
+        present, confidence, stale = self._weigh(raw, gone, fresh, seen)
+        gains = self.share * confidence
+        for row, known, gain in zip(rows, confidence.tolist(), gains.tolist(), strict=True):
+            self.confidence[row], self.gains[row] = known, gain
+        for i, counted in self.spans.items():
+            for row, count in zip(rows, seen[self.parts[i].seen].tolist(), strict=True):
+                counted[row] = count
+        return _pulls(gains, terms, present), stale
+
+    def _weigh(
+        self, raw: FloatArray, gone: NDArray[np.bool_], fresh: FloatArray | None, seen: Mapping[str, FloatArray]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(weight of the present parts, c, weight of the stale parts) of rows whose raw values are `raw`."""
+        present, known, stale = np.zeros((3, raw.shape[1]))
+        for i, part in self.weighted:
+            weight = np.where(raw[i] == raw[i], part.weight, 0.0)
             present += weight
             if fresh is not None:
                 stale += np.where(fresh[part.moves] < 1.0, weight, 0.0)
                 weight = weight * fresh[part.moves]
             known += weight * mature_all(seen[part.seen], part.needed) if part.seen else weight
-        gone = np.array(self.absent, dtype=bool)
         present[gone] = known[gone] = stale[gone] = 0.0
-        confidence = known / self.total
-        score = np.divide(total, present, out=np.full(rows, NEUTRAL), where=present > 0.0)
-        self.terms, self.present, self.confidence = terms.T.tolist(), present.tolist(), confidence.tolist()
-        return self.share * confidence * (score - NEUTRAL), stale
+        return present, known / self.total, stale
+
+
+def _pulls(gains: FloatArray, terms: FloatArray, present: FloatArray) -> FloatArray:
+    """`Component.pull` of many rows; `terms` has shape (weighted parts, rows)."""
+    total = np.zeros(terms.shape[1])
+    for values in terms:
+        total += values
+    score: FloatArray = np.divide(total, present, out=np.full(len(total), NEUTRAL), where=present > 0.0)
+    return gains * (score - NEUTRAL)
+
+
+def columns_of(rows: Sequence[Sequence[float]], width: int) -> FloatArray:
+    """Lists of `width` floats, one a row, as columns: shape (width, rows), contiguous."""
+    flat = np.fromiter(chain.from_iterable(rows), np.float64, width * len(rows))
+    columns: FloatArray = np.ascontiguousarray(flat.reshape(-1, width).T)
+    return columns
 
 
 def _unweighted(parts: tuple[Part, ...]) -> list[Part]:
@@ -219,61 +277,7 @@ def mature_all(seen: FloatArray, needed: float) -> FloatArray:
 
 def seen_columns(components: Iterable[Component], states: Sequence[ContractState]) -> dict[str, FloatArray]:
     """What the parts have seen by the name of the count, shape (rows,); the two counts of bars are always there."""
-    names = ["hours_seen", "days_seen", *(part.seen for component in components for part in component.parts)]
-    counts = {name: attrgetter(name) for name in dict.fromkeys(names) if name}
-    return {name: np.array([count(s) for s in states], dtype=np.float64) for name, count in counts.items()}
-
-
-class Mark:
-    """One contract's composite and what the world was told of it.
-
-    `pulls` per component; `value` the composite as computed and limited by the stale rule (nan = none), `blended` the
-    same before the stale rule and the least confidence; `confidence` C; `lid` the last fresh
-    composite while `stale`; `told` the last published score rounded to 1e-6 (nan = none).
-    `pace`: 0 all is fresh and present, 1 something is stale, 2 look at everything at each message.
-    """
-
-    __slots__ = ("blended", "confidence", "counted", "lid", "pace", "pulls", "stale", "told", "value")
-
-    def __init__(self, components: int) -> None:
-        self.pulls: list[float] = [0.0] * components
-        self.value = nan
-        self.blended = nan
-        self.confidence = 0.0
-        self.lid = nan
-        self.stale = False
-        self.counted: list[float] = []
-        self.told = nan
-        self.pace = 2
-
-
-def settle(mark: Mark, contract: ContractState, confidence: float, stale: bool, least: float) -> None:
-    """Turn pulls into the composite under the stale rule and the least confidence.
-
-    While any input is stale the composite is the lower of what is computed and the last fresh one; if there was no
-    fresh one, the first computed takes its place.
-    """
-    mark.confidence = confidence
-    mark.blended = NEUTRAL + ordered_sum(mark.pulls)
-    known = confidence > 0.0 and confidence >= least - HALF_DIGIT
-    if stale and not mark.stale:
-        mark.lid = mark.value
-    mark.stale = stale
-    mark.counted = contract.fresh.copy() if stale else []
-    if not known:
-        mark.value, mark.pace = nan, 2
-        return
-    if not stale:
-        mark.value, mark.lid = mark.blended, nan
-        return
-    if mark.lid != mark.lid:
-        mark.lid = mark.blended
-    mark.value = min(mark.blended, mark.lid)
-
-
-def changed(mark: Mark, step: float) -> bool:
-    """True if the composite appeared, vanished, or moved by `step` or more from what was published."""
-    value, told = mark.value, mark.told
-    if value != value or told != told:
-        return (value == value) != (told == told)
-    return abs(round(round(value, 6) - told, 6)) >= step
+    names = [*BARS, *(part.seen for component in components for part in component.parts)]
+    wanted = [name for name in dict.fromkeys(names) if name]
+    columns = columns_of(list(map(attrgetter(*wanted), states)), len(wanted))
+    return dict(zip(wanted, columns, strict=True))

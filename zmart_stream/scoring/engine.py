@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from math import nan
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from zmart_stream.domain.commands import PluginDisabled
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.scores import ComponentScore, ScoreChanged, ScoreRow
+from zmart_stream.domain.scores import ScoreChanged, ScoreRow
 from zmart_stream.domain.settings import ScoringSettings
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import explain, kept
-from zmart_stream.scoring.base import FloatArray, Scorer
-from zmart_stream.scoring.composite import NEUTRAL, Mark, changed, seen_columns, settle
+from zmart_stream.scoring.base import Scorer
+from zmart_stream.scoring.board import Board, known
+from zmart_stream.scoring.composite import NEUTRAL
 from zmart_stream.scoring.lineup import Lineup
+from zmart_stream.scoring.marks import ASLEEP, WHOLE
 
-Flags = NDArray[np.bool_]
 
-
-class ScoringEngine:
+class ScoringEngine(Board):
     """Scores of all contracts of a market cache.
 
     `notices` collects messages that concern no single contract (PluginDisabled): whoever calls takes them after each
@@ -33,12 +29,11 @@ class ScoringEngine:
 
     def __init__(self, settings: ScoringSettings, scorers: Sequence[Scorer], market: MarketCache) -> None:
         """`scorers` as `registry.build_scorers(settings)` made them, one per component in force, same order."""
-        self._states: list[ContractState] = market.states
-        self._marks: list[Mark] = []
+        super().__init__(market.states)
         self._loaded: dict[int, ContractState] = {}  # rows whose closed-bar parts wait for `catch_up`
         self._due = False  # raw values of all rows wait to be mapped
-        self._lineup = Lineup(settings, scorers, market, self._blend_all)
         self._use(settings)
+        self._lineup = Lineup(settings, scorers, market, self._map_all)
         self._grow()
 
     @property
@@ -58,36 +53,41 @@ class ScoringEngine:
 
     # -- one contract ------------------------------------------------------------------------------------------------
 
-    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901, PLR0912 - one piece: each call would cost 50 ns a message
+    def touch(self, state: ContractState, moves: Moves, ts: int) -> ScoreChanged | None:  # noqa: C901, PLR0912, PLR0915 - one piece: each call would cost 50 ns a message
         """Recompute what `moves` changed: the path of every message, in one piece because each call costs 50 ns."""
         row = state.row
         try:
             mark = self._marks[row]
         except IndexError:
-            return self.row_loaded(state, ts)
-        pace = mark.pace
-        lineup = self._lineup
-        if (pace and (pace == 2 or state.fresh != mark.counted)) or lineup.whole[moves]:
+            self._grow()
+            return self._touch_whole(state, moves, ts)
+        pace, lineup = mark.pace, self._lineup
+        if pace and (pace >= WHOLE or state.fresh is not mark.counted):
+            return None if pace == ASLEEP else self._touch_whole(state, moves, ts)
+        if lineup.spanned[moves] and lineup.grew(state, moves):
             return self._touch_whole(state, moves, ts)
         pulls, still = mark.pulls, True
         for k, component, touch, slots in lineup.plans[moves]:
             try:
-                values = touch(state, moves)
+                values = touch(state)
             except Exception as error:  # noqa: BLE001 - the plug-in boundary
                 lineup.failed(component, state, error, ts)
                 return self._recount(state, ts)
             component.touch_failures = 0
-            raw = component.raw[row]
-            terms = component.terms[row]
-            for value, (i, weight, section) in zip(values, slots, strict=False):
-                before = raw[i]
+            raw, terms = component.raw[row], component.terms[row]
+            for place, i, j, weight, section in slots:
+                value, before = values[place], raw[i]
                 if value == before:
                     continue
                 if value - value == 0.0 and before == before:
                     raw[i] = value
                     still = False
-                    low, width, base, rise = section.pieces[bisect_left(section.ascending, value)]  # section.pct
-                    terms[i] = weight * (base + rise * ((value - low) / width))
+                    if section.few:
+                        terms[j] = weight * section.pct(value)
+                        continue
+                    index = bisect_left(section.ascending, value)  # section.pct, written out
+                    low, width, base, rise = section.pieces[index] or section.piece(index)
+                    terms[j] = weight * (base + rise * ((value - low) / width))
                 elif value - value == 0.0 or before == before:  # a part appears or vanishes
                     return self._touch_whole(state, moves, ts)
             present = component.present[row]
@@ -95,7 +95,7 @@ class ScoringEngine:
                 total = 0.0
                 for term in terms:
                     total += term
-                pulls[k] = component.share * component.confidence[row] * (total / present - NEUTRAL)
+                pulls[k] = component.gains[row] * (total / present - NEUTRAL)
         if still:
             return None
         total = 0.0
@@ -116,73 +116,36 @@ class ScoringEngine:
         self._lineup.take(state, moves, ts)
         return self._recount(state, ts)
 
-    def refresh(self, state: ContractState, ts: int) -> ScoreChanged | None:
-        """Freshness changed and nothing else: a composite falls or vanishes, and rises only when all is fresh again."""
-        self._grow()
-        mark = self._marks[state.row]
-        before = mark.value
-        self._blend(state)
-        if mark.stale and mark.value > before:
-            mark.value = before
-        return self._announce(state, mark, ts)
-
-    def row_loaded(self, state: ContractState, ts: int) -> ScoreChanged | None:
-        """History of one contract was loaded or repaired: its parts are new, those of closed bars with `catch_up`."""
-        self._grow()
-        self._loaded[state.row] = state
-        self._lineup.take_row(state, ts)
-        return self._recount(state, ts)
-
-    def catch_up(self, ts: int) -> list[ScoreChanged]:
-        """The closed-bar parts of all contracts loaded since the last time: at once, as windows cost per call."""
-        states = list(self._loaded.values())
-        self._catch_up(ts)
-        told = [self._recount(state, ts) for state in states]
-        return [message for message in told if message is not None]
-
-    def _catch_up(self, ts: int) -> None:
-        if self._loaded:
-            self._lineup.take_closed(list(self._loaded.values()), ts)
-            self._loaded.clear()
-
     def _recount(self, state: ContractState, ts: int) -> ScoreChanged | None:
         self._blend(state)
         return self._announce(state, self._marks[state.row], ts)
 
-    def _blend(self, state: ContractState) -> None:
-        """Map and blend one contract from its raw values."""
-        row = state.row
-        mark = self._marks[row]
-        stale = False
-        confidence = 0.0
-        for k, component in enumerate(self._lineup.components):
-            stale = component.count(state) or stale
-            mark.pulls[k] = component.pull(row)
-            confidence += component.gain(row)
-        settle(mark, state, confidence, stale, self._least)
-        self._set_pace(mark, state)
+    # -- contracts whose bars were loaded ----------------------------------------------------------------------------
 
-    def _set_pace(self, mark: Mark, state: ContractState) -> None:
-        hours, days = self._lineup.grown_up
-        young = state.price_is_mid or state.hours_seen < hours or state.days_seen < days
-        if young or mark.value != mark.value or any(c.absent[state.row] for c in self._lineup.components):
-            mark.pace = 2
+    def row_loaded(self, state: ContractState) -> None:
+        """History of one contract was loaded, repaired or recomputed: all its parts are new with `catch_up`."""
+        self._loaded[state.row] = state
+
+    def catch_up(self, ts: int) -> list[ScoreChanged]:
+        """All parts of the contracts loaded since the last time: at once, as windows cost per call."""
+        self._grow()
+        states = self._take_loaded(ts)
+        if 2 * len(states) > len(self._states):
+            self._blend_all()
         else:
-            mark.pace = 1 if mark.stale else 0
+            for state in states:
+                self._blend(state)
+        told = [self._announce(state, self._marks[state.row], ts) for state in states]
+        return [message for message in told if message is not None]
 
-    def _announce(self, state: ContractState, mark: Mark, ts: int) -> ScoreChanged | None:
-        """ScoreChanged if the composite moved by the publish step, appeared or vanished."""
-        if not changed(mark, self._step):
-            return None
-        previous, mark.told = mark.told, round(mark.value, 6)
-        return ScoreChanged(
-            ts=ts,
-            symbol=state.symbol,
-            score=_known(mark.told),
-            previous=_known(previous),
-            confidence=round(mark.confidence, 6),
-            components=self.components(state.row),
-        )
+    def _take_loaded(self, ts: int) -> list[ContractState]:
+        states = list(self._loaded.values())
+        self._loaded.clear()
+        if states:
+            for state in states:
+                self._lineup.take_row(state, ts)
+            self._lineup.take_closed(states, ts)
+        return states
 
     # -- all rows ----------------------------------------------------------------------------------------------------
 
@@ -202,17 +165,17 @@ class ScoringEngine:
     def freeze(self, ts: int) -> None:
         """Freeze every part's cross-section over the universe and map all rows anew."""
         self._grow()
-        self._catch_up(ts)
+        self._take_loaded(ts)
         self._lineup.freeze(lambda _frozen, _now: True)
-        self._blend_all()
+        self._map_all()
 
     def freeze_doubled(self, ts: int) -> bool:
         """Freeze only the parts of which `counts_doubled` speaks; True if there were any."""
         self._grow()
-        self._catch_up(ts)
+        self._take_loaded(ts)
         frozen = self._lineup.freeze(_doubled)
         if frozen:
-            self._blend_all()
+            self._map_all()
         return frozen
 
     def counts_doubled(self) -> bool:
@@ -224,67 +187,24 @@ class ScoringEngine:
         """One message per contract whose composite moved by the publish step, appeared or vanished."""
         self._grow()
         if self._due:
-            self._blend_all()
-        told = [self._announce(state, mark, ts) for state, mark in zip(self._states, self._marks, strict=True)]
-        return [message for message in told if message is not None]
+            self._map_all()
+        return self._tell_all(ts)
 
-    def _blend_all(self) -> None:
-        """`_blend` for every row at once."""
-        self._grow()
+    def _map_all(self) -> None:
+        """Map and blend all rows from their raw values; contracts that may have a composite from now on catch up."""
         self._due = False
-        states, parts = self._states, self._lineup.components
-        fresh = np.array([s.fresh for s in states], dtype=np.float64).reshape(-1, len(Moves)).T
-        aged = None if bool((fresh >= 1.0).all()) else np.ascontiguousarray(fresh)
-        seen = seen_columns(parts, states)
-        confidence, stale, total = np.zeros((3, len(states)))
-        pulls = np.zeros((len(states), len(parts)))
-        for k, component in enumerate(parts):
-            pulls[:, k], weight = component.count_all(aged, seen)
-            stale += weight
-            total += pulls[:, k]
-            confidence += component.share * np.array(component.confidence)
-        self._settle_all(pulls, NEUTRAL + total, confidence, stale > 0.0, seen)
-
-    def _settle_all(
-        self, pulls: FloatArray, blended: FloatArray, confidence: FloatArray, stale: Flags, seen: dict[str, FloatArray]
-    ) -> None:
-        """`settle` and `_set_pace` for every row; only where staleness or absence is about, one by one."""
-        hours, days = self._lineup.grown_up
-        slow = ~(seen["hours_seen"] >= hours) | ~(seen["days_seen"] >= days) | ~(confidence >= self._least)
-        slow |= stale | (confidence <= 0.0)
-        for component in self._lineup.components:
-            slow |= np.array(component.absent, dtype=bool)
-        columns = (pulls.tolist(), blended.tolist(), confidence.tolist(), stale.tolist(), slow.tolist())
-        for state, mark, pull, value, known, aged, whole in zip(self._states, self._marks, *columns, strict=True):
-            mark.pulls = pull
-            if whole or mark.stale or state.price_is_mid:
-                settle(mark, state, known, aged, self._least)
-                self._set_pace(mark, state)
-            else:
-                mark.blended = mark.value = value
-                mark.confidence = known
-                mark.pace = 0
-
-    def _grow(self) -> None:
-        """Rows appear with their listing and stay."""
-        if len(self._marks) < len(self._states):
-            self._lineup.grow()
-            parts = len(self._lineup.components)
-            self._marks += [Mark(parts) for _ in range(len(self._states) - len(self._marks))]
+        asleep = [state for state, mark in zip(self._states, self._marks, strict=False) if mark.pace == ASLEEP]
+        self._blend_all()
+        self._loaded |= {state.row: state for state in asleep if self._marks[state.row].pace != ASLEEP}
 
     # -- settings ----------------------------------------------------------------------------------------------------
-
-    def _use(self, settings: ScoringSettings) -> None:
-        self._step = settings.publish_step
-        self._near = settings.publish_step - 2e-6  # rounding to 1e-6 cannot carry a smaller move over the step
-        self._least = settings.min_confidence
 
     def reconfigure(self, settings: ScoringSettings, scorers: Sequence[Scorer], ts: int) -> None:
         """Use other settings and scorers (see Lineup.reconfigure); `publish` then tells what moved."""
         self._grow()
         self._use(settings)
         self._lineup.reconfigure(settings, scorers, ts)
-        self._blend_all()
+        self._map_all()
 
     def disable(self, name: str, reason: str, ts: int) -> PluginDisabled | None:
         """Leave a component out from now on; `publish` then tells what moved. None if there is no such component."""
@@ -293,21 +213,6 @@ class ScoringEngine:
         return PluginDisabled(ts=ts, kind="scorer", name=name, reason=reason)
 
     # -- reading -----------------------------------------------------------------------------------------------------
-
-    def composite(self, row: int) -> float:
-        """The composite, 0..100, rounded to 1e-6; nan = none."""
-        return round(self._marks[row].value, 6) if row < len(self._marks) else nan
-
-    def confidence(self, row: int) -> float:
-        """C, 0..1, rounded to 1e-6."""
-        return round(self._marks[row].confidence, 6) if row < len(self._marks) else 0.0
-
-    def components(self, row: int) -> tuple[ComponentScore, ...]:
-        """Score and confidence of every enabled component, rounded to 1e-6."""
-        return tuple(
-            ComponentScore(name=c.name, score=_known(round(c.score(row), 6)), confidence=round(c.confidence[row], 6))
-            for c in self._lineup.components
-        )
 
     def score_row(self, row: int, rank: int | None) -> ScoreRow:
         """What is stored at a close; `parts` by "component.part": raw value, percentile, weight."""
@@ -318,7 +223,7 @@ class ScoringEngine:
             confidence=self.confidence(row),
             components=self.components(row),
             parts={
-                f"{c.name}.{part.name}": (_known(x), None if x != x else section.pct(x), part.weight)
+                f"{c.name}.{part.name}": (known(x), None if x != x else section.pct(x), part.weight)
                 for c in self._lineup.components
                 for part, section, x in zip(c.parts, c.sections, c.raw[row], strict=True)
             },
@@ -347,23 +252,16 @@ class ScoringEngine:
     def snapshot(self) -> dict[str, Any]:
         """Everything that messages have shaped, msgpack-able; with the market's own it restores bit for bit."""
         self._grow()
-        return {**kept.snapshot(self._lineup, self._marks), "loaded": list(self._loaded)}
+        return {**kept.snapshot(self._lineup, self._marks, self._states), "loaded": list(self._loaded)}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go on where `snapshot` was taken, the market cache being restored already. Raises SnapshotError."""
         self._grow()
         kept.restore_lineup(snapshot, self._lineup)
         self._blend_all()
-        kept.restore_marks(snapshot, self._marks)
+        kept.restore_marks(snapshot, self._lineup, self._marks, self._states)
         self._loaded = {row: self._states[row] for row in snapshot["loaded"]}
-        for state, mark in zip(self._states, self._marks, strict=True):
-            mark.counted = state.fresh.copy() if mark.stale else []
-            self._set_pace(mark, state)
 
 
 def _doubled(frozen: int, now: int) -> bool:
     return now > 0 and now >= 2 * frozen
-
-
-def _known(x: float) -> float | None:
-    return x if x == x else None

@@ -11,7 +11,8 @@ from typing import Any
 
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.scoring.base import AT_CLOSE
-from zmart_stream.scoring.composite import NEUTRAL, Component, Mark
+from zmart_stream.scoring.composite import NEUTRAL, Component
+from zmart_stream.scoring.marks import ASLEEP, Mark
 
 NS = 1e9
 
@@ -22,6 +23,7 @@ def explain_row(components: Sequence[Component], mark: Mark, contract: ContractS
     Ages are seconds at `now` (ns), contributions points of the composite. `components[].factors` names what keeps the
     confidence below 1. A part without weight is shown with its value and contributes 0.
     """
+    asleep = mark.pace == ASLEEP
     return {
         "symbol": contract.symbol,
         "score": _known(round(mark.value, 6)),
@@ -30,13 +32,13 @@ def explain_row(components: Sequence[Component], mark: Mark, contract: ContractS
         "stale": mark.stale,
         "last_fresh": _known(round(mark.lid, 6)) if mark.stale else None,
         "neutral": NEUTRAL,
-        "components": [_component(component, contract, now) for component in components],
+        "components": [_component(component, contract, now, asleep=asleep) for component in components],
     }
 
 
-def _component(component: Component, contract: ContractState, now: int) -> dict[str, Any]:
+def _component(component: Component, contract: ContractState, now: int, *, asleep: bool) -> dict[str, Any]:
     row = contract.row
-    parts = [_part(component, i, contract, now) for i in range(len(component.parts))]
+    parts = [_part(component, i, contract, now, asleep=asleep) for i in range(len(component.parts))]
     score = component.score(row)
     return {
         "name": component.name,
@@ -51,9 +53,9 @@ def _component(component: Component, contract: ContractState, now: int) -> dict[
     }
 
 
-def _part(component: Component, index: int, contract: ContractState, now: int) -> dict[str, Any]:
+def _part(component: Component, index: int, contract: ContractState, now: int, *, asleep: bool) -> dict[str, Any]:
     part = component.parts[index]
-    raw = _raw(component, index, contract)
+    raw = _raw(component, index, contract, asleep=asleep)
     age = contract.age_ns(part.moves, now)
     known = raw == raw
     pct = component.sections[index].pct(raw) if known else None
@@ -73,12 +75,16 @@ def _part(component: Component, index: int, contract: ContractState, now: int) -
     }
 
 
-def _raw(component: Component, index: int, contract: ContractState) -> float:
-    """The raw value in force; of a part without weight that of now, where its scorer can tell. Changes nothing."""
+def _raw(component: Component, index: int, contract: ContractState, *, asleep: bool) -> float:
+    """The raw value in force; that of now, where the scorer can tell, of a part without weight and before any bars.
+
+    Changes nothing.
+    """
     part = component.parts[index]
     kept = component.raw[contract.row][index]
     ask = getattr(component.scorer, "touch_all", None)
-    if part.weight > 0.0 or part.moves in AT_CLOSE or ask is None or component.absent[contract.row]:
+    taken = part.weight > 0.0 and not asleep
+    if taken or part.moves in AT_CLOSE or ask is None or component.absent[contract.row]:
         return kept
     return component.usable(index, contract, float(ask(contract).get(part.name, kept)))
 
@@ -103,7 +109,7 @@ def _factors(component: Component, parts: Sequence[dict[str, Any]]) -> list[str]
 def _slope(component: Component, index: int, row: int) -> float:
     """Points of the composite per point of a part's percentile."""
     present = component.present[row]
-    return component.gain(row) * component.weights[index] / present if present > 0.0 else 0.0
+    return component.gains[row] * component.parts[index].weight / present if present > 0.0 else 0.0
 
 
 def smallest_change(components: Sequence[Component], mark: Mark, row: int, target: float) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,10 @@ import numpy as np
 from zmart_stream.domain.errors import PluginFaultError
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
-from zmart_stream.scoring.base import FloatArray, Scorer, moving
-
-Touch = Callable[[ContractState, Moves], tuple[float, ...]]
+from zmart_stream.scoring.base import FloatArray, Scorer, TouchParts, moving
 
 
-def checked_touch(scorer: Scorer, moves: Moves) -> Touch:
+def checked_touch(scorer: Scorer, moves: Moves) -> TouchParts:
     """The scorer's `touch` for one kind of input, returning plain floats for the weighted parts.
 
     A scorer may also return the values of all parts that move, weighted or not. Raises PluginFaultError on anything
@@ -25,8 +23,8 @@ def checked_touch(scorer: Scorer, moves: Moves) -> Touch:
     every = [i for i, part in enumerate(scorer.parts) if part.moves == moves]
     kept = tuple(every.index(i) for i in weighted)
 
-    def touch(contract: ContractState, asked: Moves) -> tuple[float, ...]:
-        values = _numbers(scorer, scorer.touch(contract, asked))
+    def touch(contract: ContractState) -> tuple[float, ...]:
+        values = _numbers(scorer, scorer.touch(contract, moves))
         if len(values) == len(weighted):
             return values
         if len(values) == len(every):

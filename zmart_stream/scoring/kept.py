@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 
 from zmart_stream.domain.errors import SnapshotError
-from zmart_stream.scoring.composite import Component, Mark
+from zmart_stream.market.contract_state import ContractState
+from zmart_stream.scoring.composite import NEUTRAL, Component, columns_of, ordered_sum
 from zmart_stream.scoring.lineup import Lineup
+from zmart_stream.scoring.marks import Mark
 from zmart_stream.scoring.normalise import CrossSection
 
-FORMAT = 1
+FORMAT = 2
 
 
-def snapshot(lineup: Lineup, marks: Sequence[Mark]) -> dict[str, Any]:
+def snapshot(lineup: Lineup, marks: Sequence[Mark], states: Sequence[ContractState]) -> dict[str, Any]:
     """Everything that cannot be derived from the market cache and the settings, msgpack-able."""
-    held = np.array([(m.value, m.lid, m.told, float(m.stale)) for m in marks], dtype=np.float64)
+    held = [
+        (m.value, m.lid, m.told, m.stale, m.pace, m.counted is state.fresh)
+        for m, state in zip(marks, states, strict=True)
+    ]
     return {
         "format": FORMAT,
         "rows": len(marks),
         "components": [_component(component) for component in lineup.components],
-        "marks": held.tobytes(),
+        "marks": columns_of(held, 6).tobytes(),
         "failures": dict(lineup.failures),
         "disabled": dict(lineup.disabled),
     }
@@ -33,6 +38,8 @@ def _component(component: Component) -> dict[str, Any]:
         "name": component.name,
         "parts": [part.name for part in component.parts],
         "raw": component.raw_columns().tobytes(),
+        "confidence": np.array(component.confidence).tobytes(),
+        "spans": [(i, np.array(counted).tobytes()) for i, counted in component.spans.items()],
         "sections": [section.snapshot() for section in component.sections],
         "absent": bytes(component.absent),
         "lost": component.lost,
@@ -58,15 +65,15 @@ def restore_lineup(kept: dict[str, Any], lineup: Lineup) -> None:
 
 
 def _check(kept: dict[str, Any], there: dict[str, Component]) -> None:
-    """The snapshot describes these components, part by part, and no more rows than there are."""
+    """The snapshot describes these components, part by part, for as many rows as there are."""
     if kept.get("format") != FORMAT:
         raise SnapshotError(f"scores: snapshot format {kept.get('format')}, this release reads {FORMAT}")
     described = {component["name"]: component["parts"] for component in kept["components"]}
     expected = {name: [part.name for part in component.parts] for name, component in there.items()}
     if described != expected:
         raise SnapshotError(f"scores: the snapshot has components {described}, the settings {expected}")
-    if any(kept["rows"] > len(component.raw) for component in there.values()):
-        raise SnapshotError("scores: the snapshot has more rows than the market cache")
+    if any(kept["rows"] != len(component.raw) for component in there.values()):
+        raise SnapshotError("scores: the snapshot has other rows than the market cache")
 
 
 def _restore_component(kept: dict[str, Any], component: Component, rows: int) -> None:
@@ -80,8 +87,23 @@ def _restore_component(kept: dict[str, Any], component: Component, rows: int) ->
     component.sections = [CrossSection.restore(part, section) for part, section in sections]
 
 
-def restore_marks(kept: dict[str, Any], marks: Sequence[Mark]) -> None:
-    """Put back what history alone knows: the composite as held, its lid, what was published."""
-    held = np.frombuffer(kept["marks"], dtype=np.float64).reshape(-1, 4).tolist()
-    for mark, (value, lid, told, stale) in zip(marks, held, strict=False):
-        mark.value, mark.lid, mark.told, mark.stale = value, lid, told, stale > 0.0
+def restore_marks(kept: dict[str, Any], lineup: Lineup, marks: Sequence[Mark], states: Sequence[ContractState]) -> None:
+    """Put back what history alone knows, once all rows are mapped: what they were weighed with, held and told.
+
+    Bars may have been loaded, and freshness judged, since a row was weighed.
+    """
+    by_name = {component["name"]: component for component in kept["components"]}
+    for component in lineup.components:
+        known = by_name[component.name]
+        component.confidence = np.frombuffer(known["confidence"], dtype=np.float64).tolist()
+        component.gains = [component.share * confidence for confidence in component.confidence]
+        for i, counted in known["spans"]:
+            component.spans[i] = np.frombuffer(counted, dtype=np.float64).tolist()
+    held = np.frombuffer(kept["marks"], dtype=np.float64).reshape(6, -1).T.tolist()
+    for state, mark, values in zip(states, marks, held, strict=True):
+        mark.value, mark.lid, mark.told, stale, pace, counted = values
+        mark.stale, mark.pace = stale > 0.0, int(pace)
+        mark.counted = state.fresh if counted else []
+        mark.pulls = [component.pull(state.row) for component in lineup.components]
+        mark.blended = NEUTRAL + ordered_sum(mark.pulls)
+        mark.confidence = ordered_sum([component.gains[state.row] for component in lineup.components])

@@ -14,26 +14,25 @@ from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import SCORERS
-from zmart_stream.scoring.base import AT_CLOSE, FloatArray, Scorer, moving
-from zmart_stream.scoring.composite import Component, ordered_sum, seen_columns
-from zmart_stream.scoring.isolation import Touch, checked_close, checked_touch
+from zmart_stream.scoring.base import AT_CLOSE, FloatArray, PartScorer, Scorer, TouchParts, moving
+from zmart_stream.scoring.composite import BARS, Component, ordered_sum, seen_columns
+from zmart_stream.scoring.isolation import checked_close, checked_touch
 from zmart_stream.scoring.normalise import CrossSection
 from zmart_stream.scoring.registry import components
 
-Slots = tuple[tuple[int, float, CrossSection], ...]
-Plan = tuple[tuple[int, Component, Touch, Slots], ...]
+Slot = tuple[int, int, int, float, CrossSection]
+"""Place among the values of a touch, part index, place among the terms, weight, cross-section."""
+Plan = tuple[tuple[int, Component, TouchParts, tuple[Slot, ...]], ...]
 
 WITHIN = tuple(moves for moves in Moves if moves not in AT_CLOSE)
-STEADY = ("", "hours_seen", "days_seen")
-"""Counts that change at a close or a load alone; parts with others are judged in whole at each of their messages."""
 
 
 class Lineup:
     """Raw values of all enabled components, taken from their scorers behind the plug-in boundary.
 
-    `plans[moves]`: (component index, component, touch, ((part index, weight, cross-section), ...)) of every component
-    that moves with `moves`; `whole[moves]`: such a message takes the long way, because maturity moves with it too or
-    a cross-section has too few values for a percentile. `failures` counts by component name.
+    `plans[moves]`: (component index, component, its touch for `moves`, slots) of every component that moves with
+    `moves`; `spanned[moves]`: (component, part index) where it may move the part's maturity too. `failures` counts by
+    component name. `barless` is the largest C of a contract without any bars.
     """
 
     def __init__(
@@ -51,8 +50,9 @@ class Lineup:
         self.failures: dict[str, int] = {}
         self.disabled: dict[str, str] = {}
         self.plans: list[Plan] = []
-        self.whole: tuple[bool, ...] = ()
+        self.spanned: list[tuple[tuple[Component, int], ...]] = []
         self.grown_up: tuple[float, float] = (0.0, 0.0)
+        self.barless = 1.0
         self.components: list[Component] = []
         self.settings = settings
         self._install(_made(settings, scorers))
@@ -68,22 +68,19 @@ class Lineup:
                 self.take_component(component, state, ts)
                 continue
             try:
-                values = touch(state, moves)
+                values = touch(state)
             except Exception as error:  # noqa: BLE001 - the plug-in boundary
                 self.failed(component, state, error, ts)
                 continue
             component.touch_failures = 0
-            for value, (i, _, _) in zip(values, slots, strict=True):
-                component.put(i, state, value)
+            for place, i, *_ in slots:
+                component.put(i, state, values[place])
 
     def take_component(self, component: Component, state: ContractState, ts: int) -> None:
         """Touch all parts of one component; it is absent for the contract if that fails."""
-        for moves in WITHIN:
-            indexes = moving(component.parts, moves)
-            if not indexes:
-                continue
+        for indexes, touch in component.touches:
             try:
-                values = _touch_of(component.scorer, moves)(state, moves)
+                values = touch(state)
             except Exception as error:  # noqa: BLE001 - the plug-in boundary
                 self.failed(component, state, error, ts)
                 return
@@ -91,6 +88,15 @@ class Lineup:
                 component.put(i, state, value)
         component.touch_failures = 0
         component.absent[state.row] = component.lost
+
+    def grew(self, state: ContractState, moves: Moves) -> bool:
+        """Whether a part that moves with `moves` has seen more, or less, of its window than when it was weighed."""
+        for component, i in self.spanned[moves]:
+            part, before = component.parts[i], component.spans[i][state.row]
+            seen = getattr(state, part.seen)
+            if seen != before and not (seen >= part.needed and before >= part.needed):
+                return True
+        return False
 
     def take_row(self, state: ContractState, ts: int) -> None:
         """The parts of one contract that move within a bar, at the provisional price."""
@@ -123,6 +129,7 @@ class Lineup:
         """All parts of all rows that move within a bar, at the provisional price."""
         for component in tuple(self.components):
             if not component.lost:
+                component.columns = None
                 for state in self._states:
                     self.take_component(component, state, ts)
 
@@ -151,7 +158,8 @@ class Lineup:
         universe = self._universe()
         frozen = False
         for component in self.components:
-            component.columns = component.raw_columns()
+            if component.columns is None:
+                component.columns = component.raw_columns()
             for i, raw in enumerate(component.columns):
                 values = raw[universe]
                 if wanted(component.sections[i].count, int(np.isfinite(values).sum())):
@@ -227,6 +235,7 @@ class Lineup:
         self._take_columns(component, self._market.view(), seen_columns((component,), self._states), ts)
         if component.lost:
             return
+        component.columns = None
         for state in self._states:
             self.take_component(component, state, ts)
         universe = self._universe()
@@ -242,6 +251,8 @@ class Lineup:
         hours = [part.needed / 2 for part in halves if part.seen == "hours_seen"]
         days = [part.needed / 2 for part in halves if part.seen == "days_seen"]
         self.grown_up = (max(hours, default=0.0), max(days, default=0.0))
+        free = [[part.weight for _, part in c.weighted if part.seen not in BARS] for c in enabled]
+        self.barless = ordered_sum([c.share * ordered_sum(w) / c.total for c, w in zip(enabled, free, strict=True)])
         self.grow()
         self.plan()
 
@@ -253,27 +264,35 @@ class Lineup:
     def plan(self) -> None:
         """Precompile the plans; anew whenever cross-sections or components changed."""
         self.plans = [tuple(self._planned(moves)) for moves in Moves]
-        self.whole = tuple(
-            any(
-                c.parts[i].seen not in STEADY or c.sections[i].few
-                for c in self.components
-                for i in moving(c.parts, moves)
-            )
-            for moves in Moves
-        )
+        for component in self.components:
+            component.touches = tuple(_touches(component))
+        slots = [[(plan[1], slot[1]) for plan in plans for slot in plan[3]] for plans in self.plans]
+        self.spanned = [tuple((component, i) for component, i in found if i in component.spans) for found in slots]
 
-    def _planned(self, moves: Moves) -> Iterable[tuple[int, Component, Touch, Slots]]:
+    def _planned(self, moves: Moves) -> Iterable[tuple[int, Component, TouchParts, tuple[Slot, ...]]]:
         for k, component in enumerate(self.components):
-            indexes = moving(component.parts, moves)
-            if indexes and moves not in AT_CLOSE:
-                slots = tuple((i, component.weights[i], component.sections[i]) for i in indexes)
-                yield k, component, _touch_of(component.scorer, moves), slots
+            terms = [i for i, _ in component.weighted]
+            for indexes, touch in _touches(component, moves):
+                slots = [
+                    (n, i, terms.index(i), component.parts[i].weight, component.sections[i])
+                    for n, i in enumerate(indexes)
+                ]
+                yield k, component, touch, tuple(slots)
+
+
+def _touches(component: Component, *chosen: Moves) -> Iterable[tuple[tuple[int, ...], TouchParts]]:
+    """(weighted parts, touch) for each of the `chosen` inputs (none: all) that moves any within a bar.
+
+    Built-in scorers return what they should (their contract test says so); others are checked at each call.
+    """
+    scorer = component.scorer
+    for moves in chosen or WITHIN:
+        indexes = () if moves in AT_CLOSE else moving(component.parts, moves)
+        if indexes and isinstance(scorer, PartScorer) and type(scorer) in SCORERS.values():
+            yield indexes, scorer.reader(moves)
+        elif indexes:
+            yield indexes, checked_touch(scorer, moves)
 
 
 def _made(settings: ScoringSettings, scorers: Sequence[Scorer]) -> list[Component]:
     return [Component(s, c.weight) for s, c in zip(scorers, components(settings), strict=True)]
-
-
-def _touch_of(scorer: Scorer, moves: Moves) -> Touch:
-    """Built-in scorers return what they should (their contract test says so); others are checked at each call."""
-    return scorer.touch if type(scorer) in SCORERS.values() else checked_touch(scorer, moves)

@@ -18,6 +18,7 @@ from zmart_stream.scoring.base import FloatArray, Part
 LEAST = 8
 """Fewer values than this say too little about a percentile."""
 
+Piece = tuple[float, float, float, float]
 ROOT2 = sqrt(2.0)
 _NORMAL = NormalDist()
 
@@ -27,10 +28,11 @@ class CrossSection:
 
     The scalar and the vectorised map do the same operations in the same order: equal bit for bit. Both look up the
     piece of the line that x lies on, `(low, width, base, rise)`; beyond the ends the piece is flat. With `few` values
-    the reference curve takes its place.
+    the reference curve takes its place. `pieces[bisect_left(ascending, x)]` is made at its first use: hundreds of
+    contracts never touch most of them before the next freezing.
     """
 
-    __slots__ = ("_mids", "_pieces", "_values", "ascending", "count", "few", "part", "pieces")
+    __slots__ = ("_mids", "_values", "ascending", "count", "few", "part", "pieces")
 
     def __init__(self, part: Part, values: FloatArray, mids: FloatArray, count: int) -> None:
         """`values` distinct and ascending with their `mids`; `freeze` makes them from raw values."""
@@ -39,9 +41,8 @@ class CrossSection:
         self.few = count < LEAST
         self._values = values
         self._mids = mids
-        self._pieces = _pieces(values, mids)
         self.ascending: list[float] = values.tolist()
-        self.pieces: list[tuple[float, ...]] = list(zip(*self._pieces.tolist(), strict=True))
+        self.pieces: list[Piece | None] = [None] * (len(values) + 1)
 
     @classmethod
     def freeze(cls, part: Part, raw: FloatArray) -> CrossSection:
@@ -56,15 +57,36 @@ class CrossSection:
         """Percentile of a finite raw value, 0..100."""
         if self.few:
             return self._reference(x)
-        low, width, base, rise = self.pieces[bisect_left(self.ascending, x)]
+        low, width, base, rise = self.piece(bisect_left(self.ascending, x))
         return base + rise * ((x - low) / width)
+
+    def piece(self, index: int) -> Piece:
+        """(low, width, base, rise) of the line left of the value `index`, flat before the first, after the last."""
+        known = self.pieces[index]
+        if known is not None:
+            return known
+        values, mids = self.ascending, self._mids
+        if 0 < index < len(values):
+            low, base = values[index - 1], float(mids[index - 1])
+            made = (low, values[index] - low, base, float(mids[index]) - base)
+        else:
+            end = min(index, len(values) - 1)
+            made = (values[end], 1.0, float(mids[end]), 0.0)
+        self.pieces[index] = made
+        return made
 
     def pct_all(self, raw: FloatArray) -> FloatArray:
         """Percentiles of many raw values, shape (n,); nan stays nan."""
         if self.few:
             return np.array([self._reference(x) for x in raw.tolist()], dtype=np.float64)
-        low, width, base, rise = self._pieces[:, np.searchsorted(self._values, raw)]
-        result: FloatArray = base + rise * ((raw - low) / width)
+        last = len(self._values) - 1
+        right = np.searchsorted(self._values, raw)
+        left = np.maximum(right - 1, 0)
+        np.minimum(right, last, out=right)
+        low, base = self._values[left], self._mids[left]
+        width = self._values[right] - low
+        width[left == right] = 1.0
+        result: FloatArray = base + (self._mids[right] - base) * ((raw - low) / width)
         return result
 
     def _reference(self, x: float) -> float:
@@ -97,15 +119,6 @@ class CrossSection:
         """The section that `snapshot` described."""
         values = np.frombuffer(kept["values"], dtype=np.float64).copy()
         return cls(part, values, np.frombuffer(kept["mids"], dtype=np.float64).copy(), int(kept["count"]))
-
-
-def _pieces(values: FloatArray, mids: FloatArray) -> FloatArray:
-    """(low, width, base, rise) of the line left of values[0], between neighbours, right of values[-1]; (4, n + 1)."""
-    if not len(values):
-        return np.zeros((4, 1))
-    flat_low, flat_high = [[values[0]], [1.0], [mids[0]], [0.0]], [[values[-1]], [1.0], [mids[-1]], [0.0]]
-    between = np.stack((values[:-1], np.diff(values), mids[:-1], np.diff(mids)))
-    return np.concatenate((flat_low, between, flat_high), axis=1)
 
 
 def _solve(part: Part, wanted: float) -> float | None:

@@ -21,6 +21,7 @@ class RiskScorer(PartScorer):
         self.name = "risk"
         self.parts = PARTS
         self.touches = {"volatility": volatility, "max": largest, "drawdown": drawdown}
+        self.fused = {("volatility", "max", "drawdown"): at_each_trade}
         self.closes = {
             "volatility": lambda bars: -ROOT_YEAR * np.sqrt(bars.hour.ew_var),
             "max": lambda bars: -bars.hour.max_return,
@@ -28,6 +29,22 @@ class RiskScorer(PartScorer):
             "liquidity": close_liquidity,
             "correlation": lambda bars: -bars.hour.correlation,
         }
+
+
+def at_each_trade(c: ContractState) -> tuple[float, float, float]:
+    """`volatility`, `largest` and `drawdown` at once: the three calls would cost as much as what they compute."""
+    price, gain, past = c.price, c.ew_gain, c.max_ret_167
+    now = price / c.prev_close - 1.0
+    d = now - c.ew_mean
+    high, low, peak = c.h_high, c.h_low, c.dd_high
+    worst = 1.0 - price / high
+    if high != high:
+        worst, low = price - price, price
+    if peak > 0.0:
+        across = 1.0 - low / peak
+        worst = across if across > worst else worst
+        worst = c.dd_167 if c.dd_167 > worst else worst
+    return -ROOT_YEAR * sqrt((1.0 - gain) * (c.ew_var + gain * d * d)), -past if past > now else -now, -worst
 
 
 def volatility(c: ContractState) -> float:

@@ -1,0 +1,201 @@
+"""The composites of all rows: from raw values to marks, one row, some, or all at once; and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zmart_stream.domain.scores import ComponentScore, ScoreChanged
+from zmart_stream.domain.settings import ScoringSettings
+from zmart_stream.market.contract_state import ContractState, Moves
+from zmart_stream.scoring.base import FloatArray
+from zmart_stream.scoring.composite import NEUTRAL, columns_of, seen_columns
+from zmart_stream.scoring.lineup import Lineup
+from zmart_stream.scoring.marks import ASLEEP, FRESH, HALF_DIGIT, STALE, WHOLE, Mark, changed, settle
+
+Flags = NDArray[np.bool_]
+MANY = 24
+"""From so many rows on, columns are cheaper than one row after the other."""
+
+
+class Board:
+    """Marks of all rows over a line-up; what is published is rounded to 1e-6."""
+
+    def __init__(self, states: list[ContractState]) -> None:
+        self._states = states
+        self._marks: list[Mark] = []
+        self._lineup: Lineup
+
+    def _use(self, settings: ScoringSettings) -> None:
+        self._step = settings.publish_step
+        self._near = settings.publish_step - 2e-6  # rounding to 1e-6 cannot carry a smaller move over the step
+        self._least = settings.min_confidence
+
+    def _grow(self) -> None:
+        """Rows appear with their listing and stay."""
+        if len(self._marks) < len(self._states):
+            self._lineup.grow()
+            parts = len(self._lineup.components)
+            self._marks += [Mark(parts) for _ in range(len(self._states) - len(self._marks))]
+
+    # -- one row -----------------------------------------------------------------------------------------------------
+
+    def _blend(self, state: ContractState) -> None:
+        """Map and blend one contract from its raw values."""
+        row = state.row
+        mark = self._marks[row]
+        stale = False
+        confidence = 0.0
+        for k, component in enumerate(self._lineup.components):
+            stale = component.count(state) or stale
+            mark.pulls[k] = component.pull(row)
+            confidence += component.gains[row]
+        settle(mark, state, confidence, stale, self._least)
+        self._set_pace(mark, state)
+
+    def _set_pace(self, mark: Mark, state: ContractState) -> None:
+        lineup = self._lineup
+        hours, days = lineup.grown_up
+        if not (state.hours_seen or state.days_seen) and lineup.barless < self._least - HALF_DIGIT:
+            self._sleep(mark, state.row)
+            return
+        young = state.price_is_mid or state.hours_seen < hours or state.days_seen < days
+        if young or mark.value != mark.value or any(c.absent[state.row] for c in lineup.components):
+            mark.pace = WHOLE
+        else:
+            mark.pace = STALE if mark.stale else FRESH
+
+    def _sleep(self, mark: Mark, row: int) -> None:
+        """Without any bars no composite can reach the least confidence: nothing is taken until there are some."""
+        mark.pace, mark.stale = ASLEEP, False
+        mark.pulls, mark.blended, mark.confidence = [0.0] * len(self._lineup.components), NEUTRAL, 0.0
+        for component in self._lineup.components:
+            component.forget(row)
+
+    def _announce(self, state: ContractState, mark: Mark, ts: int) -> ScoreChanged | None:
+        """ScoreChanged if the composite moved by the publish step, appeared or vanished."""
+        if not changed(mark, self._step):
+            return None
+        previous, mark.told = mark.told, round(mark.value, 6)
+        return ScoreChanged(
+            ts=ts,
+            symbol=state.symbol,
+            score=known(mark.told),
+            previous=known(previous),
+            confidence=round(mark.confidence, 6),
+            components=self.components(state.row),
+        )
+
+    def components(self, row: int) -> tuple[ComponentScore, ...]:
+        """Score and confidence of every enabled component, rounded to 1e-6."""
+        return tuple(
+            [
+                ComponentScore(name=c.name, score=known(round(c.score(row), 6)), confidence=round(c.confidence[row], 6))
+                for c in self._lineup.components
+            ]
+        )
+
+    # -- some rows ---------------------------------------------------------------------------------------------------
+
+    def refresh(self, states: Sequence[ContractState], ts: int) -> list[ScoreChanged]:
+        """Freshness changed and nothing else: a composite falls or vanishes, and rises only when all is fresh again."""
+        self._grow()
+        chosen = [state for state in states if self._marks[state.row].pace != ASLEEP]
+        held = [self._marks[state.row].value for state in chosen]
+        if len(chosen) < MANY:
+            for state in chosen:
+                self._blend(state)
+        else:
+            self._age(chosen)
+        told = []
+        for state, before in zip(chosen, held, strict=True):
+            mark = self._marks[state.row]
+            if mark.stale and mark.value > before:
+                mark.value = before
+            if not -self._near < mark.value - mark.told < self._near:  # also where either is absent
+                told.append(self._announce(state, mark, ts))
+        return [message for message in told if message is not None]
+
+    def _age(self, states: Sequence[ContractState]) -> None:
+        """`_blend` for rows whose raw values are as they were mapped."""
+        rows = [state.row for state in states]
+        fresh = columns_of([state.fresh for state in states], len(Moves))
+        parts = self._lineup.components
+        seen = seen_columns(parts, states)
+        stale, confidence = np.zeros((2, len(rows)))
+        pulls = np.empty((len(rows), len(parts)))
+        for k, component in enumerate(parts):
+            pulls[:, k], weight = component.age(rows, fresh, seen)
+            stale += weight
+            confidence += [component.gains[row] for row in rows]
+        found = zip(states, pulls.tolist(), confidence.tolist(), (stale > 0.0).tolist(), strict=True)
+        for state, pull, sure, aged in found:
+            mark = self._marks[state.row]
+            mark.pulls = pull
+            settle(mark, state, sure, aged, self._least)
+            self._set_pace(mark, state)
+
+    # -- all rows ----------------------------------------------------------------------------------------------------
+
+    def _blend_all(self) -> None:
+        """`_blend` for every row at once."""
+        self._grow()
+        states, parts = self._states, self._lineup.components
+        fresh = columns_of([state.fresh for state in states], len(Moves))
+        aged = None if bool((fresh >= 1.0).all()) else fresh
+        seen = seen_columns(parts, states)
+        confidence, stale, total = np.zeros((3, len(states)))
+        pulls = np.zeros((len(states), len(parts)))
+        for k, component in enumerate(parts):
+            pulls[:, k], weight = component.count_all(aged, seen)
+            stale += weight
+            total += pulls[:, k]
+            confidence += component.gains
+        self._settle_all(pulls, NEUTRAL + total, confidence, stale > 0.0, seen)
+
+    def _settle_all(
+        self, pulls: FloatArray, blended: FloatArray, confidence: FloatArray, stale: Flags, seen: dict[str, FloatArray]
+    ) -> None:
+        """`settle` and `_set_pace` for every row; only where staleness or absence is about, one by one."""
+        hours, days = self._lineup.grown_up
+        slow = ~(seen["hours_seen"] >= hours) | ~(seen["days_seen"] >= days) | ~(confidence >= self._least)
+        slow |= stale | (confidence <= 0.0)
+        for component in self._lineup.components:
+            slow |= np.array(component.absent, dtype=bool)
+        columns = (pulls.tolist(), blended.tolist(), confidence.tolist(), stale.tolist(), slow.tolist())
+        for state, mark, pull, value, sure, aged, whole in zip(self._states, self._marks, *columns, strict=True):
+            mark.pulls = pull
+            if whole or mark.stale or state.price_is_mid:
+                settle(mark, state, sure, aged, self._least)
+                self._set_pace(mark, state)
+            else:
+                mark.blended = mark.value = value
+                mark.confidence = sure
+                mark.counted = state.fresh
+                mark.pace = FRESH
+
+    def _tell_all(self, ts: int) -> list[ScoreChanged]:
+        """One message per contract whose composite moved by the publish step, appeared or vanished."""
+        told, near = [], self._near
+        for state, mark in zip(self._states, self._marks, strict=True):
+            if not -near < mark.value - mark.told < near:  # also where either is absent
+                told.append(self._announce(state, mark, ts))
+        return [message for message in told if message is not None]
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def composite(self, row: int) -> float:
+        """The composite, 0..100, rounded to 1e-6; nan = none."""
+        return round(self._marks[row].value, 6) if row < len(self._marks) else nan
+
+    def confidence(self, row: int) -> float:
+        """C, 0..1, rounded to 1e-6."""
+        return round(self._marks[row].confidence, 6) if row < len(self._marks) else 0.0
+
+
+def known(x: float) -> float | None:
+    """None for nan: absent."""
+    return x if x == x else None
