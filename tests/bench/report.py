@@ -78,7 +78,7 @@ class Report:
         facts = machine()
         table = Table(title=f"zmart-stream on {', '.join(f'{v}' for v in facts.values())}", title_justify="left")
         for column, justify in (("figure", "left"), ("measured", "right"), ("beside it", "left"), ("promised", "left")):
-            table.add_column(column, justify=justify)  # type: ignore[arg-type] # a literal, by the loop's own tuple
+            table.add_column(column, justify=justify)  # type: ignore[arg-type]  # literals, by the loop's own tuple
         section = ""
         for figure in self.figures:
             if figure.section != section:
