@@ -33,7 +33,7 @@ class ScoringEngine(Board):
         self._loaded: dict[int, ContractState] = {}  # rows whose closed-bar parts wait for `catch_up`
         self._due = False  # raw values of all rows wait to be mapped
         self._use(settings)
-        self._lineup = Lineup(settings, scorers, market, self._map_all)
+        self._lineup = Lineup(settings, scorers, market, self._other_components)
         self._grow()
 
     @property
@@ -191,10 +191,13 @@ class ScoringEngine(Board):
         return self._tell_all(ts)
 
     def _map_all(self) -> None:
-        """Map and blend all rows from their raw values; contracts that may have a composite from now on catch up."""
         self._due = False
-        asleep = [state for state, mark in zip(self._states, self._marks, strict=False) if mark.pace == ASLEEP]
         self._blend_all()
+
+    def _other_components(self) -> None:
+        """Map all rows with other components or limits; contracts that may have a composite now are taken anew."""
+        asleep = [state for state, mark in zip(self._states, self._marks, strict=False) if mark.pace == ASLEEP]
+        self._map_all()
         self._loaded |= {state.row: state for state in asleep if self._marks[state.row].pace != ASLEEP}
 
     # -- settings ----------------------------------------------------------------------------------------------------
@@ -204,7 +207,7 @@ class ScoringEngine(Board):
         self._grow()
         self._use(settings)
         self._lineup.reconfigure(settings, scorers, ts)
-        self._map_all()
+        self._other_components()
 
     def disable(self, name: str, reason: str, ts: int) -> PluginDisabled | None:
         """Leave a component out from now on; `publish` then tells what moved. None if there is no such component."""
