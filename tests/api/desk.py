@@ -271,6 +271,8 @@ async def exchange(port: int, sent: bytes) -> Answer:
             return await answer(reader)
     finally:
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def answer(reader: asyncio.StreamReader) -> Answer:

@@ -5,6 +5,7 @@ import gzip
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from tests.api.desk import SAFETY_S, answer, desk, ended, exchange
 from zmart_stream.api.auth import AuthSettings
@@ -274,7 +275,8 @@ def test_a_body_that_ends_early_harms_nobody(tmp_path, capsys) -> None:
     asyncio.run(scenario())
 
 
-def test_connections_of_one_address_are_capped_and_room_comes_back(tmp_path) -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_connections_of_one_address_are_capped_and_room_comes_back(run, tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path, limits=Limits(max_connections_per_address=4)) as at:
             held = []
@@ -292,8 +294,10 @@ def test_connections_of_one_address_are_capped_and_room_comes_back(tmp_path) -> 
             assert (at.running.gate.refused, at.running.gate.open) == (1, 3)
             for _, writer in held:
                 writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_connections_are_capped_in_all(tmp_path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -81,9 +81,11 @@ class GatedHandler(web.RequestHandler):
         if self._admitted:
             super().connection_made(transport)
             self._arm(self._gate.limits.receive_deadline_s)
-        elif isinstance(transport, asyncio.Transport):
-            transport.write(_REFUSAL)
-            transport.close()
+        else:
+            # not isinstance: uvloop's transports do not derive from asyncio's
+            refused = cast(asyncio.Transport, transport)
+            refused.write(_REFUSAL)
+            refused.close()
 
     def data_received(self, data: bytes) -> None:
         """Nothing is read from a connection that was not let in."""
