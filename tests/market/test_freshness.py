@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -144,3 +145,48 @@ def test_halted_and_delisted_contracts_are_not_live_and_a_delisted_one_is_left_a
     assert (market[A].live, market[A].halted) == (False, True)
     market.cache.stats(row_of_poll(A, START + 3 * NS))
     assert market[A].live
+
+
+def test_many_are_judged_as_one_by_one_bit_for_bit(seed: int) -> None:
+    chance = random.Random(seed)
+    market = AMarket(*(f"C{k}USDTM" for k in range(60)), covered=False)
+    topics = ("trade", "ticker", "depth", "mark", "poll", "settled")
+    for state in market.cache.states:
+        for topic in topics:
+            setattr(state, f"{topic}_ts", chance.choice((0, START + chance.randrange(4000) * NS)))
+        for topic in topics[:5]:
+            setattr(state, f"{topic}_gap", chance.uniform(1.0, 300.0) * NS)
+        for topic in topics[:2]:
+            setattr(state, f"{topic}_lost", chance.choice((-1, 0, 0, START + chance.randrange(4000) * NS)))
+            setattr(state, f"{topic}_silent", chance.choice((0, START + chance.randrange(4000) * NS)))
+        state.delisted, state.halted = chance.random() < 0.1, chance.random() < 0.1
+    stale = set()
+    for step in range(30):
+        now = START + (2000 + step * 5000) * NS
+        market.cache.freshness._judge_many(market.cache.states, now)
+        together = [(s.fresh, s.fresh_until, s.live, s.watch) for s in market.cache.states]
+        for state, found in zip(market.cache.states, together, strict=True):
+            market.cache.freshness.judge(state, now)
+            assert (state.fresh, state.fresh_until, state.live, state.watch) == found
+            stale |= {moves for moves in Moves if state.fresh[moves] < 1.0}
+    assert stale == set(Moves)
+
+
+def test_a_stale_topic_is_judged_when_it_speaks_and_by_the_sweep() -> None:
+    market = AMarket(A)
+    state = market[A]
+    market.ticker(A, START, 99.0, 101.0)
+    market.trade(A, START, 100.0)
+    depth = Depth(ts=START, ts_event=START, symbol=A, sequence=1, bids=(), asks=(), source="rest")
+    market.cache.depth(depth)
+    late = START + 2000 * NS
+    market.cache.sweep(late)
+    aged = state.fresh[Moves.DEPTH]
+    assert aged < 1.0
+    market.ticker(A, late + 900 * NS, 99.0, 101.0)
+    assert state.fresh[Moves.DEPTH] == aged
+    market.cache.sweep(late + 901 * NS)
+    assert state.fresh[Moves.DEPTH] < aged
+    spoken = Depth(ts=late + 902 * NS, ts_event=late, symbol=A, sequence=2, bids=(), asks=(), source="rest")
+    market.cache.depth(spoken)
+    assert state.fresh[Moves.DEPTH] == 1.0

@@ -17,7 +17,7 @@ from zmart_stream.domain.market import (
 from zmart_stream.domain.settings import MarketSettings
 from zmart_stream.market import polled
 from zmart_stream.market.bars import HOUR
-from zmart_stream.market.contract_state import ContractState
+from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.market.freshness import next_gap
 from zmart_stream.market.rows import Rows
 from zmart_stream.market.tape import PER_HOUR, Tape
@@ -134,7 +134,7 @@ class Roster(Tape):
             s.price = m.last_price
         s.in_universe = polled.in_universe(s, self.settings, ts)
         self._silent += self.freshness.polled(s, moved=moved, before=before, now=ts)
-        if s.watch or s.live == s.halted:
+        if s.fresh[Moves.POLL] < 1.0 or s.fresh[Moves.MARK] < 1.0 or s.live == s.halted:
             self.freshness.judge(s, ts)
         return s
 

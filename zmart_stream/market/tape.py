@@ -159,7 +159,7 @@ class Tape:
         s.depth_ln, s.depth_ew_ts = new, ts
         s.depth_ew_ln = (ew if ew == ew else new) if new == new else nan
         s.impact_bps, s.impact_extrapolated = book.impact_bps(s.bids, s.asks, per_lot, self.probe_usdt)
-        if s.watch:
+        if s.fresh[Moves.DEPTH] < 1.0:
             self.freshness.judge(s, ts)
         return s
 
@@ -168,7 +168,7 @@ class Tape:
         s = self._known(m.symbol)
         if s is not None:
             self._mark(s, m.mark, m.index, m.ts)
-            if s.watch:
+            if s.fresh[Moves.MARK] < 1.0:
                 self.freshness.judge(s, m.ts)
         return s
 

@@ -62,11 +62,13 @@ class Board:
         if not (state.hours_seen or state.days_seen) and lineup.barless < self._least - HALF_DIGIT:
             self._sleep(mark, state.row)
             return
-        young = state.price_is_mid or state.hours_seen < hours or state.days_seen < days
-        if young or mark.value != mark.value or any(c.absent[state.row] for c in lineup.components):
+        if state.price_is_mid or state.hours_seen < hours or state.days_seen < days or mark.value != mark.value:
             mark.pace = WHOLE
-        else:
-            mark.pace = STALE if mark.stale else FRESH
+            return
+        mark.pace = STALE if mark.stale else FRESH
+        for component in lineup.components:
+            if component.absent[state.row]:
+                mark.pace = WHOLE
 
     def _sleep(self, mark: Mark, row: int) -> None:
         """Without any bars no composite can reach the least confidence: nothing is taken until there are some."""
@@ -104,39 +106,44 @@ class Board:
         """Freshness changed and nothing else: a composite falls or vanishes, and rises only when all is fresh again."""
         self._grow()
         chosen = [state for state in states if self._marks[state.row].pace != ASLEEP]
-        held = [self._marks[state.row].value for state in chosen]
         if len(chosen) < MANY:
             for state in chosen:
+                mark = self._marks[state.row]
+                before = mark.value
                 self._blend(state)
+                if mark.stale and mark.value > before:
+                    mark.value = before
         else:
             self._age(chosen)
-        told = []
-        for state, before in zip(chosen, held, strict=True):
-            mark = self._marks[state.row]
-            if mark.stale and mark.value > before:
-                mark.value = before
-            if not -self._near < mark.value - mark.told < self._near:  # also where either is absent
-                told.append(self._announce(state, mark, ts))
-        return [message for message in told if message is not None]
+        return self._tell(chosen, ts)
 
     def _age(self, states: Sequence[ContractState]) -> None:
-        """`_blend` for rows whose raw values are as they were mapped."""
+        """`refresh` for rows whose raw values are as they were mapped."""
         rows = [state.row for state in states]
         fresh = columns_of([state.fresh for state in states], len(Moves))
         parts = self._lineup.components
         seen = seen_columns(parts, states)
-        stale, confidence = np.zeros((2, len(rows)))
+        stale, confidence, total = np.zeros((3, len(rows)))
         pulls = np.empty((len(rows), len(parts)))
         for k, component in enumerate(parts):
             pulls[:, k], weight = component.age(rows, fresh, seen)
             stale += weight
+            total += pulls[:, k]
             confidence += [component.gains[row] for row in rows]
-        found = zip(states, pulls.tolist(), confidence.tolist(), (stale > 0.0).tolist(), strict=True)
-        for state, pull, sure, aged in found:
+        least = self._least
+        columns = (pulls.tolist(), (NEUTRAL + total).tolist(), confidence.tolist(), (stale > 0.0).tolist())
+        for state, pull, blended, sure, aged in zip(states, *columns, strict=True):
             mark = self._marks[state.row]
+            before = mark.value
             mark.pulls = pull
-            settle(mark, state, sure, aged, self._least)
-            self._set_pace(mark, state)
+            if not (aged and mark.stale and sure >= least and mark.lid == mark.lid):
+                settle(mark, state, sure, aged, least)
+                self._set_pace(mark, state)
+            else:  # `settle` for what was stale and stays so
+                mark.blended, mark.confidence, mark.counted = blended, sure, state.fresh
+                mark.value = blended if blended < mark.lid else mark.lid
+            if mark.stale and mark.value > before:
+                mark.value = before
 
     # -- all rows ----------------------------------------------------------------------------------------------------
 
@@ -177,10 +184,11 @@ class Board:
                 mark.counted = state.fresh
                 mark.pace = FRESH
 
-    def _tell_all(self, ts: int) -> list[ScoreChanged]:
+    def _tell(self, states: Sequence[ContractState], ts: int) -> list[ScoreChanged]:
         """One message per contract whose composite moved by the publish step, appeared or vanished."""
-        told, near = [], self._near
-        for state, mark in zip(self._states, self._marks, strict=True):
+        told, near, marks = [], self._near, self._marks
+        for state in states:
+            mark = marks[state.row]
             if not -near < mark.value - mark.told < near:  # also where either is absent
                 told.append(self._announce(state, mark, ts))
         return [message for message in told if message is not None]

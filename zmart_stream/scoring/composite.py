@@ -31,13 +31,14 @@ BARS = ("hours_seen", "days_seen")
 class Component:
     """One enabled scorer with the values of every row; lists are indexed [row], and [row][part] where there are parts.
 
-    `raw` holds finite values or nan; `terms` weight × pct of the `weighted` parts, 0 where absent; `present` the weight
-    of the parts that are there; `confidence` c and `gains` w·c / Σ w; `absent` rows whose scorer failed; `lost` that
-    its last close failed, for all rows. `spans` holds, of parts whose count of what they have seen moves between
-    closes, that count as it was weighed last.
+    `raw` holds finite values or nan; `terms` weight × pct of the `weighted` parts, 0 where absent; `there` which of
+    them are present, a bit each, `present` their weight; `above` s − 50, 0 if none is; `confidence` c and `gains`
+    w·c / Σ w; `absent` rows whose scorer failed; `lost` that its last close failed, for all rows. `spans` holds, of
+    parts whose count of what they have seen moves between closes, that count as it was weighed last.
     """
 
     __slots__ = (
+        "above",
         "absent",
         "close_failures",
         "columns",
@@ -54,6 +55,7 @@ class Component:
         "share",
         "spans",
         "terms",
+        "there",
         "total",
         "touch_failures",
         "touches",
@@ -75,7 +77,9 @@ class Component:
         self.raw: list[list[float]] = []
         self.columns: FloatArray | None = None  # `raw_columns`, from a close or a freezing to the map that follows
         self.terms: list[list[float]] = []
+        self.there: list[int] = []
         self.present: list[float] = []
+        self.above: list[float] = []
         self.confidence: list[float] = []
         self.gains: list[float] = []
         self.spans: dict[int, list[float]] = {i: [] for i, part in self.weighted if part.seen and part.seen not in BARS}
@@ -90,7 +94,9 @@ class Component:
         for _ in range(len(self.raw), rows):
             self.raw.append([nan] * len(self.parts))
             self.terms.append([0.0] * len(self.weighted))
+            self.there.append(0)
             self.present.append(0.0)
+            self.above.append(0.0)
             self.confidence.append(0.0)
             self.gains.append(0.0)
             for counted in self.spans.values():
@@ -101,7 +107,8 @@ class Component:
         """Every part of one row is absent."""
         self.raw[row] = [nan] * len(self.parts)
         self.terms[row] = [0.0] * len(self.weighted)
-        self.present[row] = self.confidence[row] = self.gains[row] = 0.0
+        self.there[row] = 0
+        self.present[row] = self.above[row] = self.confidence[row] = self.gains[row] = 0.0
 
     def carry(self, previous: Component) -> bool:
         """Take over the values of `previous`, weights aside the same component; False (and nothing) if it is not."""
@@ -135,25 +142,29 @@ class Component:
         """Map and blend the raw values of one row; True if a present part's input is stale."""
         row = contract.row
         fresh, raw, terms = contract.fresh, self.raw[row], self.terms[row]
-        present = known = 0.0
-        stale = False
+        present = known = total = 0.0
+        stale, there = False, 0
         for place, (i, part) in enumerate(self.weighted):
             x = raw[i]
             if x != x:
                 terms[place] = 0.0
                 continue
             weight, freshness = part.weight, fresh[part.moves]
-            terms[place] = weight * self.sections[i].pct(x)
+            terms[place] = term = weight * self.sections[i].pct(x)
+            total += term
+            there |= 1 << place
             present += weight
             known += weight * freshness * self.maturity(i, contract)
             stale = stale or freshness < 1.0
         for i, counted in self.spans.items():
             counted[row] = getattr(contract, self.parts[i].seen)
-        absent = self.absent[row]
-        self.present[row] = 0.0 if absent else present
-        self.confidence[row] = confidence = 0.0 if absent else known / self.total
+        if self.absent[row]:
+            present, known, stale, there = 0.0, 0.0, False, 0
+        self.there[row], self.present[row] = there, present
+        self.above[row] = total / present - NEUTRAL if present > 0.0 else 0.0
+        self.confidence[row] = confidence = known / self.total
         self.gains[row] = self.share * confidence
-        return stale and not absent
+        return stale
 
     def score(self, row: int) -> float:
         """s of one row, 0..100; nan if none of its weighted parts is present."""
@@ -162,10 +173,7 @@ class Component:
 
     def pull(self, row: int) -> float:
         """What the component adds to 50 in the composite: w·c·(s − 50) / Σ w, 0 if absent."""
-        present = self.present[row]
-        if present <= 0.0:
-            return 0.0
-        return self.gains[row] * (ordered_sum(self.terms[row]) / present - NEUTRAL)
+        return self.gains[row] * self.above[row]
 
     def raw_columns(self) -> FloatArray:
         """Raw values, shape (parts, rows)."""
@@ -191,13 +199,17 @@ class Component:
         for values, (i, part) in zip(terms, self.weighted, strict=True):
             np.multiply(part.weight, self.sections[i].pct_all(raw[i]), out=values, where=raw[i] == raw[i])
         self.terms = terms.T.tolist()
-        gone = np.array(self.absent, dtype=bool)
-        present, confidence, stale = self._weigh(raw, gone, fresh, seen)
+        there = raw[[i for i, _ in self.weighted]]
+        there = (there == there) & ~np.array(self.absent, dtype=bool)
+        confidence, stale, present = self._weigh(there, fresh, seen)
+        above = _above(terms, present)
         gains = self.share * confidence
-        self.present, self.confidence, self.gains = present.tolist(), confidence.tolist(), gains.tolist()
+        self.there = np.einsum("pr,p->r", there, 1 << np.arange(len(there))).tolist()
+        self.present, self.above = present.tolist(), above.tolist()
+        self.confidence, self.gains = confidence.tolist(), gains.tolist()
         for i in self.spans:
             self.spans[i] = seen[self.parts[i].seen].tolist()
-        return _pulls(gains, terms, present), stale
+        return gains * above, stale
 
     def age(
         self, rows: Sequence[int], fresh: FloatArray, seen: Mapping[str, FloatArray]
@@ -206,41 +218,39 @@ class Component:
 
         Returns pulls and the weight of stale parts, shape (rows,).
         """
-        raw = columns_of([self.raw[row] for row in rows], len(self.parts))
-        terms = columns_of([self.terms[row] for row in rows], len(self.weighted))
-        gone = np.array([self.absent[row] for row in rows], dtype=bool)
-        present, confidence, stale = self._weigh(raw, gone, fresh, seen)
+        bits = np.array([self.there[row] for row in rows])
+        there = bits >> np.arange(len(self.weighted))[:, None] & 1 == 1
+        confidence, stale, _ = self._weigh(there, fresh, seen)
         gains = self.share * confidence
         for row, known, gain in zip(rows, confidence.tolist(), gains.tolist(), strict=True):
             self.confidence[row], self.gains[row] = known, gain
         for i, counted in self.spans.items():
             for row, count in zip(rows, seen[self.parts[i].seen].tolist(), strict=True):
                 counted[row] = count
-        return _pulls(gains, terms, present), stale
+        return gains * np.array([self.above[row] for row in rows]), stale
 
     def _weigh(
-        self, raw: FloatArray, gone: NDArray[np.bool_], fresh: FloatArray | None, seen: Mapping[str, FloatArray]
+        self, there: NDArray[np.bool_], fresh: FloatArray | None, seen: Mapping[str, FloatArray]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(weight of the present parts, c, weight of the stale parts) of rows whose raw values are `raw`."""
-        present, known, stale = np.zeros((3, raw.shape[1]))
-        for i, part in self.weighted:
-            weight = np.where(raw[i] == raw[i], part.weight, 0.0)
+        """(c, weight of the stale parts, of the present parts) of rows where `there` (weighted parts, rows)."""
+        present, known, stale = np.zeros((3, there.shape[1]))
+        for mask, (_, part) in zip(there, self.weighted, strict=True):
+            weight = np.where(mask, part.weight, 0.0)
             present += weight
             if fresh is not None:
                 stale += np.where(fresh[part.moves] < 1.0, weight, 0.0)
                 weight = weight * fresh[part.moves]
             known += weight * mature_all(seen[part.seen], part.needed) if part.seen else weight
-        present[gone] = known[gone] = stale[gone] = 0.0
-        return present, known / self.total, stale
+        return known / self.total, stale, present
 
 
-def _pulls(gains: FloatArray, terms: FloatArray, present: FloatArray) -> FloatArray:
-    """`Component.pull` of many rows; `terms` has shape (weighted parts, rows)."""
+def _above(terms: FloatArray, present: FloatArray) -> FloatArray:
+    """s − 50 of many rows; `terms` has shape (weighted parts, rows)."""
     total = np.zeros(terms.shape[1])
     for values in terms:
         total += values
     score: FloatArray = np.divide(total, present, out=np.full(len(total), NEUTRAL), where=present > 0.0)
-    return gains * (score - NEUTRAL)
+    return score - NEUTRAL
 
 
 def columns_of(rows: Sequence[Sequence[float]], width: int) -> FloatArray:

@@ -95,7 +95,8 @@ class ScoringEngine(Board):
                 total = 0.0
                 for term in terms:
                     total += term
-                pulls[k] = component.gains[row] * (total / present - NEUTRAL)
+                component.above[row] = above = total / present - NEUTRAL
+                pulls[k] = component.gains[row] * above
         if still:
             return None
         total = 0.0
@@ -135,8 +136,7 @@ class ScoringEngine(Board):
         else:
             for state in states:
                 self._blend(state)
-        told = [self._announce(state, self._marks[state.row], ts) for state in states]
-        return [message for message in told if message is not None]
+        return self._tell(states, ts)
 
     def _take_loaded(self, ts: int) -> list[ContractState]:
         states = list(self._loaded.values())
@@ -188,7 +188,7 @@ class ScoringEngine(Board):
         self._grow()
         if self._due:
             self._map_all()
-        return self._tell_all(ts)
+        return self._tell(self._states, ts)
 
     def _map_all(self) -> None:
         self._due = False
