@@ -65,7 +65,9 @@ class Bare:
         async with aiohttp.ClientSession() as http, http.post(f"{self._url}/api/v1/bullet-public") as reply:
             server = (await reply.json())["data"]["instanceServers"][0]
         for group in topics:
-            socket = await connect(f"{server['endpoint']}?token=bench", compression=None, max_size=1 << 20)
+            socket = await connect(
+                f"{server['endpoint']}?token=bench", compression=None, max_size=1 << 20, ping_interval=None
+            )
             await socket.recv()
             for number, topic in enumerate(group):
                 await socket.send(

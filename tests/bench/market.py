@@ -121,10 +121,10 @@ class Market:
             for at in times
         ]
 
-    def book(self, n: int, now: int) -> dict[str, Any]:
-        """A REST book of 20 levels a side."""
+    def book(self, n: int, now: int, sequence: int) -> dict[str, Any]:
+        """A REST book of 20 levels a side, at the newest `sequence` sent."""
         bids, asks = self._levels(n, round(self.contracts[n].price / self.contracts[n].tick), 20)
-        return {"sequence": SEQUENCE, "symbol": self.symbols[n], "bids": bids, "asks": asks, "ts": now}
+        return {"sequence": sequence, "symbol": self.symbols[n], "bids": bids, "asks": asks, "ts": now}
 
     def _levels(self, n: int, ticks: int, count: int) -> tuple[list[list[Any]], list[list[Any]]]:
         c = self.contracts[n]

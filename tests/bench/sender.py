@@ -159,11 +159,10 @@ class Sender:
     async def play(self, frames: int, rate: float | None, batch: int) -> dict[str, Any]:
         """Send so many frames, each in one write or `batch` together; paced at `rate` a second, or as they go."""
         tier = [n for n in range(len(self.market.symbols)) if {("depth", n), ("mark", n)} <= self._routes.keys()]
-        tape = islice(self.market.tape(tier), frames)
-        chosen = list(tape)
+        chosen = list(islice(self.market.tape(tier), frames)) if tier else []
         missing = {(t.kind, t.contract) for t in chosen} - self._routes.keys()
-        if missing:
-            raise web.HTTPConflict(text=f"{len(missing)} topics have no subscriber")
+        if missing or not chosen:
+            raise web.HTTPConflict(text=f"{len(missing) or 'all'} topics have no subscriber")
         began = time.monotonic_ns()
         if batch == 1:
             late = await self._singly(chosen, None if rate is None else 1e9 / rate)
@@ -248,7 +247,7 @@ class Sender:
         return _reply(self.market.settlements(self.market.index[query["symbol"]], since, until))
 
     async def _depth(self, request: web.Request) -> web.Response:
-        return _reply(self.market.book(self.market.index[request.query["symbol"]], self.now()))
+        return _reply(self.market.book(self.market.index[request.query["symbol"]], self.now(), self._sequence))
 
     async def _token(self, _request: web.Request) -> web.Response:
         endpoint = f"ws://127.0.0.1:{self.port}/"
@@ -278,7 +277,7 @@ class Sender:
 
 
 async def _deliver(link: Link, data: bytes) -> None:
-    while not link.send(data):  # noqa: ASYNC110 - a full socket: the daemon is behind, and tells by that
+    while not link.send(data):  # noqa: ASYNC110 - full socket: the daemon is behind, and tells by that
         await asyncio.sleep(0.0005)
 
 

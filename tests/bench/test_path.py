@@ -31,6 +31,7 @@ FLAT_OUT = "As fast as it goes: sender, sockets, decode, state, score, outlets; 
 PACED = "Paced, each frame a packet of its own"
 API = "API beside 20 000 messages/s, 50 requests/s"
 PATHS = ("portfolio", "scoring/rankings", "status")
+CALLERS = 16  # a request that finds them all busy waits, and its wait counts
 BARE = "bare loop"
 QUARTER = 900 * SECOND
 
@@ -83,7 +84,7 @@ class Daemon:
         assert self.child.line() == "ready"
         until("all subscriptions", lambda: self._subscribed(sender))
         # history arrives beside a moderate feed, and another contracts poll after that
-        sender.play(int(2000 * size.settle_s), rate=2000)
+        measured(self.child, sender, int(2000 * size.settle_s), rate=2000)
         until("warm-up", lambda: self.status()["warm_up"]["ended"])
         until("funding history", lambda: sender.state()["asked"].get("funding", 0) >= 700)
 
@@ -106,12 +107,13 @@ def daemon(folder: Path, sender: SenderProcess, bare: dict[str, Json], size: Siz
     process.child.end()
 
 
-def phases(listener: Child, sender: SenderProcess, size: Size, *, before_flat_out: float = 0.0) -> dict[str, Json]:
-    """Every phase of the same frames; `before_flat_out` seconds may pass until the last ones."""
+def phases(listener: Child, sender: SenderProcess, size: Size, *, close_at: int | None = None) -> dict[str, Json]:
+    """Every phase of the same frames; the last ones begin just before venue time `close_at` (ns)."""
     found: dict[str, Json] = {}
     for rate in RATES:
         found[str(rate)] = measured(listener, sender, int(rate * size.paced_s), rate=rate)
-    time.sleep(max(0.0, before_flat_out))
+    if close_at is not None:
+        time.sleep(max(0.0, (close_at - sender.state()["now"]) / SECOND - 0.5))
     for name, batch in (("single", 1), ("batched", BATCH)):
         found[name] = measured(listener, sender, size.flat_out, rate=None, batch=batch)
     return found
@@ -119,12 +121,7 @@ def phases(listener: Child, sender: SenderProcess, size: Size, *, before_flat_ou
 
 def test_whole_path(daemon: Daemon, sender: SenderProcess, bare: dict[str, Json], report: Report, size: Size) -> None:
     links = sender.state()["connections"]
-    found: dict[str, Json] = {}
-    for rate in RATES:
-        found[str(rate)] = measured(daemon.child, sender, int(rate * size.paced_s), rate=rate)
-    time.sleep(max(0.0, (daemon.quarter - sender.state()["now"]) / SECOND - 0.5))
-    for name, batch in (("single", 1), ("batched", BATCH)):
-        found[name] = measured(daemon.child, sender, size.flat_out, rate=None, batch=batch)
+    found = phases(daemon.child, sender, size, close_at=daemon.quarter)
     for phase, told in bare.items():
         assert told["received"] == sum(told["sent"].values()), (phase, told)
     for phase, told in found.items():
@@ -190,7 +187,8 @@ async def ask_for(url: str, seconds: float) -> tuple[dict[str, list[float]], int
             bad += reply.status != 200
         taken[path].append((time.perf_counter() - began) * 1e3)
 
-    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+    connector, timeout = aiohttp.TCPConnector(limit=CALLERS), aiohttp.ClientTimeout(total=30.0)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http, asyncio.TaskGroup() as group:
         began = loop.time()
         for k in range(int(seconds * 50)):
             await asyncio.sleep(max(0.0, began + k / 50 - loop.time()))

@@ -12,10 +12,14 @@ import msgspec
 from zmart_stream import __version__
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Portfolio, PortfolioChange
+from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
 
 Facts = Callable[[], dict[str, Any]]
+
+RANKED_S = 0.25
+"""How long (real seconds) a ranking is shown again: it holds every contract, and making it holds up the feed."""
 
 
 def iso(ts: int | None) -> str | None:
@@ -35,11 +39,16 @@ class ReadModel:
         self._book = engine.symbols.portfolio
         self._book_ready = bool(engine.status()["book"]["ready"])
         self._last_change: PortfolioChange | None = None
+        self._ranked: dict[str, tuple[float, list[dict[str, Any]]]] = {}
+        self._ids: dict[str, str] = {}
         self._began = time.monotonic()
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Take over what is on disk."""
         for message in messages:
+            if type(message) is ScoreChanged:
+                continue
+            self._ranked.clear()
             if isinstance(message, PortfolioChange):
                 self._book = message.after
                 self._last_change = message
@@ -101,7 +110,16 @@ class ReadModel:
         return f"{progress}{status['live']}/{status['universe']} contracts live, book {status['book']['size']}{holds}"
 
     def rankings(self, kind: str = "COMPOSITE") -> list[dict[str, Any]]:
-        """Every contract with a score of that kind, best first. Raises KeyError for an unknown kind."""
+        """Every contract with a score of that kind, best first. Raises KeyError for an unknown kind.
+
+        Scores are at most `RANKED_S` old; whatever else is told is in it at once.
+        """
+        kept = self._ranked.get(kind)
+        if kept is None or time.monotonic() - kept[0] > RANKED_S:
+            kept = self._ranked[kind] = (time.monotonic(), self._rank(kind))
+        return kept[1]
+
+    def _rank(self, kind: str) -> list[dict[str, Any]]:
         held = {holding.symbol for holding in self._book.holdings}
         standings = self._engine.standings()
         rows = []
@@ -110,12 +128,18 @@ class ReadModel:
             rows.append(
                 {
                     **row,
-                    "symbol_id": symbol_id(row["symbol"]),
+                    "symbol_id": self._id(row["symbol"]),
                     "in_book": row["symbol"] in held,
                     "failed_gates": [gate.name for gate in gates if not gate.ok],
                 }
             )
         return rows
+
+    def _id(self, symbol: str) -> str:
+        """Made once: seven hundred hashes would be a tenth of a ranking."""
+        if symbol not in self._ids:
+            self._ids[symbol] = symbol_id(symbol)
+        return self._ids[symbol]
 
     def portfolio(self) -> dict[str, Any]:
         """Holdings best first, cash and why, hold."""

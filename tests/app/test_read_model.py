@@ -1,0 +1,62 @@
+"""Answers over a running core: a ranking is kept for a moment, and not beyond what was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engine.stream import HOUR, T0, Session
+from zmart_stream.app import read_model
+from zmart_stream.app.read_model import ReadModel
+from zmart_stream.domain.bars import TopicSilent
+from zmart_stream.domain.scores import ScoreChanged
+from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.engine.engine import Engine
+from zmart_stream.scoring.registry import build_scorers
+
+
+class Core:
+    """A warm core, its market, and what moves it."""
+
+    def __init__(self, seed: int) -> None:
+        settings = CoreSettings()
+        self.engine = Engine(settings, build_scorers(settings.scoring), session=1)
+        self.session = Session(seed)
+        for message in self.session.start():
+            self.engine.process(message)
+        self.reads = ReadModel(self.engine, venue=dict, feed=dict, storage=dict, config=dict)
+        self._now = T0 + HOUR // 12
+
+    def move(self) -> list[Any]:
+        """Process ticks until a score was told; what was told."""
+        while True:
+            since, self._now = self._now, self._now + HOUR // 60
+            told = [t for message in self.session.run(since, self._now) for t in self.engine.process(message)]
+            if any(isinstance(message, ScoreChanged) for message in told):
+                return told
+
+
+def test_a_ranking_is_kept_for_a_moment(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(seed)
+    first = core.reads.rankings()
+    assert {row["symbol"] for row in first} == {contract.symbol for contract in core.session.contracts}
+    core.reads.tell([message for message in core.move() if isinstance(message, ScoreChanged)])
+    assert core.reads.rankings() is first
+    monkeypatch.setattr(read_model, "RANKED_S", 0.0)
+    assert core.reads.rankings() != first
+
+
+def test_whatever_else_is_told_is_in_the_ranking_at_once(seed: int) -> None:
+    core = Core(seed)
+    first = core.reads.rankings()
+    core.move()
+    core.reads.tell([TopicSilent(ts=core.engine.now, symbol=first[0]["symbol"], topic="ticker")])
+    assert core.reads.rankings() != first
+
+
+def test_each_kind_is_kept_apart_and_an_unknown_one_is_an_error(seed: int) -> None:
+    core = Core(seed)
+    assert core.reads.rankings("RISK") != core.reads.rankings()
+    with pytest.raises(KeyError):
+        core.reads.rankings("NONSENSE")
