@@ -15,7 +15,7 @@ from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.market import Listing, Tick, Ticker, Trade
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, HoldChanged, PortfolioChange
-from zmart_stream.domain.scores import Recalculated, ScoreChanged
+from zmart_stream.domain.scores import Recalculated, ScoreChanged, ScoresClosed
 
 TICK_S = 0.25
 MOST_MESSAGES = 512
@@ -153,7 +153,7 @@ class Runner:
                 self._take_note(message, derived)
             if derived:
                 cascade += derived
-                if any(isinstance(item, BarBlock) for item in derived):
+                if any(isinstance(item, BarBlock | ScoresClosed) for item in derived):
                     self._hand_on(cascade, closed=True)
                     cascade = []
             if not done % LOOK_EVERY and time.perf_counter_ns() > until:
