@@ -131,7 +131,7 @@ def test_a_day_is_the_sum_of_its_hours_and_ignores_carried_prices() -> None:
     hours[4:, :, 0] = [[0, 1, 2], [0, 10, 20], [0, 1, 0], [0, 0, 2], [0, 1, 2], [1, 1, 0]]
     hours[:4, :, 1] = 2.0  # no trade at all
     hours[Field.WHOLE, :, 1] = 1.0
-    bar = merged(hours)
+    bar = merged(list(hours))
     assert bar[:, 0].tolist() == [5, 8, 3, 5, 3, 30, 1, 2, 3, 0]
     assert bar[:, 1].tolist() == [2, 2, 2, 2, 0, 0, 0, 0, 0, 1]
     assert DAY == 24 * HOUR

@@ -7,6 +7,7 @@ import pytest
 
 from tests.market.a_market import LEVELS, candles
 from zmart_stream.market import windows
+from zmart_stream.market.trail import traced
 
 
 def test_each_figure_equals_its_plain_formula_for_every_row(seed: int) -> None:
@@ -14,8 +15,9 @@ def test_each_figure_equals_its_plain_formula_for_every_row(seed: int) -> None:
     bars = np.stack([candles(rng, level, 168) for level in LEVELS], axis=2)
     bars[4][rng.random(bars[4].shape) < 0.2] = 0.0
     _, high, low, close, lots = bars
-    ret, turnover = windows.returns(close), lots * close
-    biggest, kaufman, amihud = windows.largest(ret), windows.efficiency(close), windows.amihud(ret, turnover[1:])
+    turnover = lots * close
+    ret, step, ratio, known = traced(close, turnover[1:])
+    biggest, kaufman, amihud = windows.largest(ret), windows.efficiency(close, step), windows.amihud(ratio, known)
     worst = windows.drawdown(high, low, close)[2]
     for k in range(len(LEVELS)):
         c = close[:, k]
@@ -32,11 +34,12 @@ def test_each_figure_equals_its_plain_formula_for_every_row(seed: int) -> None:
 
 def test_rows_without_bars_or_with_few_give_nan_or_what_there_is() -> None:
     close = np.array([[np.nan, np.nan], [np.nan, 2.0], [np.nan, 3.0], [np.nan, 2.5]])
-    ret = windows.returns(close)
+    ret, step, ratio, known = traced(close, np.ones((3, 2)))
     assert np.isnan(windows.largest(ret)[0])
     assert windows.largest(ret)[1] == 0.5
-    assert np.isnan(windows.efficiency(close)[0])
-    assert windows.efficiency(close)[1] == pytest.approx(0.5 / 1.5)
+    assert np.isnan(windows.efficiency(close, step)[0])
+    assert windows.efficiency(close, step)[1] == pytest.approx(0.5 / 1.5)
+    assert np.isnan(windows.amihud(ratio, known)[0])
     assert np.isnan(windows.drawdown(close, close, close)[2][0])
     assert windows.drawdown(close, close, close)[2][1] == 1 - 2.5 / 3.0
     assert windows.total(close).tolist() == [0.0, 7.5]
@@ -52,5 +55,6 @@ def test_a_bars_own_low_is_no_drawdown_from_its_own_high() -> None:
 
 
 def test_amihud_leaves_bars_without_volume_out() -> None:
-    ret, turnover = np.array([[0.1], [0.5], [0.2]]), np.array([[10.0], [0.0], [0.5]])
-    assert windows.amihud(ret, turnover)[0] == pytest.approx((0.1 / 10 + 0.2 / 1.0) / 2)
+    close, turnover = np.array([[10.0], [11.0], [16.5], [19.8]]), np.array([[10.0], [0.0], [0.5]])
+    _, _, ratio, known = traced(close, turnover)
+    assert windows.amihud(ratio, known)[0] == pytest.approx((0.1 / 10 + 0.2 / 1.0) / 2)

@@ -6,6 +6,7 @@ memory; readers get the transposed view (rows x slots, oldest to newest).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -143,27 +144,30 @@ def carried(bars: FloatArray, previous_close: FloatArray) -> FloatArray:
     return bars
 
 
-def merged(hours: FloatArray) -> FloatArray:
-    """One bar from `hours` (fields, slots >= 1, rows): the sum of the hours there are, shape (fields, rows).
+def merged(hours: Sequence[FloatArray]) -> FloatArray:
+    """One bar from `hours`, the fields in order, each (slots >= 1, rows): the hours' sum, shape (fields, rows).
 
     Open, high and low come from hours that traded, as the venue's own day bar has them; a row without any trade
     is flat at its carried close. WHOLE: 1 if every hour is whole, nan if one was never asked for, else 0.
+    Fields after turnover may be left out.
     """
     closes = hours[Field.CLOSE]
     traded = hours[Field.LOTS] > 0.0
-    out = np.empty((FIELDS, hours.shape[2]))
+    out = np.empty((len(hours), closes.shape[1]))
     close = closes[-1]
     first = np.argmax(traded, axis=0)
     some = traded.any(axis=0)
-    pick = np.arange(hours.shape[2])
+    pick = np.arange(closes.shape[1])
     out[Field.OPEN] = np.where(some, hours[Field.OPEN][first, pick], close)
     high = np.fmax.reduce(np.where(traded, hours[Field.HIGH], -np.inf), axis=0, initial=-np.inf)
     low = np.fmin.reduce(np.where(traded, hours[Field.LOW], np.inf), axis=0, initial=np.inf)
     out[Field.HIGH] = np.where(some, high, close)
     out[Field.LOW] = np.where(some, low, close)
     out[Field.CLOSE] = close
-    for field in (Field.LOTS, Field.TURNOVER, Field.BUY, Field.SELL, Field.COUNT):
-        values = np.where(np.isnan(closes), 0.0, hours[field])
+    absent = np.isnan(closes)
+    for field in range(Field.LOTS, min(len(hours), Field.WHOLE)):
+        values = np.where(absent, 0.0, hours[field])
         out[field] = np.add.accumulate(values, axis=0)[-1]  # in order, whatever the number of rows
-    out[Field.WHOLE] = np.minimum.reduce(hours[Field.WHOLE], axis=0, initial=1.0)
+    if len(hours) == FIELDS:
+        out[Field.WHOLE] = np.minimum.reduce(hours[Field.WHOLE], axis=0, initial=1.0)
     return out

@@ -14,7 +14,7 @@ import numpy as np
 from zmart_stream.market import windows
 from zmart_stream.market.bars import HOUR, Field, FloatArray, IntArray
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.market.figures import DAY_HOURS, LEAST_GROWTH_DAYS, WEEK, Recent, oldest_known, pick
+from zmart_stream.market.figures import DAY_HOURS, LEAST_GROWTH_DAYS, WEEK, Recent, pick
 from zmart_stream.market.indicators import EW_DECAY, Day, Hour
 from zmart_stream.market.series import Series
 
@@ -37,8 +37,8 @@ def hand_back_hours(states: Sequence[ContractState], hours: Series, rows: IntArr
         *known.drawdown,
         windows.total(turnover[2:]),
         windows.total(turnover[1:2]),
-        oldest_known(close[1:]),
-        oldest_known(close),
+        windows.oldest_known(close[1:]),
+        windows.oldest_known(close),
         windows.total(buy[2:]),
         windows.total(sell[2:]),
         live[Hour.GAIN],

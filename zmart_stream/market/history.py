@@ -124,7 +124,7 @@ def _rebuild_days(row: int, changed: list[int], hours: Series, days: Series) -> 
     if not slots:
         return []
     picked = np.array([hour for _, hour in slots])[None, :] + np.arange(HOURS_A_DAY)[:, None]
-    bars = merged(hours.ring.column(row)[:, picked])
+    bars = merged(list(hours.ring.column(row)[:, picked]))
     rebuilt = []
     for (slot, _), bar in zip(slots, bars.T, strict=True):
         if bar[Field.WHOLE] == 1.0 and bar[Field.CLOSE] > 0.0:

@@ -25,6 +25,7 @@ from zmart_stream.market.indicators import (
     step_day,
     step_hour,
 )
+from zmart_stream.market.trail import Trail
 
 SAME = 1e-9
 """A fetched bar within this relative difference of a whole bar of ours is that bar."""
@@ -38,6 +39,7 @@ class Series:
             raise ValueError(f"interval_s {interval_s}: hours or days")
         self.kind: type[Hour] | type[Day] = Hour if interval_s == HOUR_S else Day
         self.ring = BarRing(interval_s=interval_s, slots=slots)
+        self.trail = Trail(self.ring)
         self._live = empty_state(self.kind, 64)
         self._anchor = empty_state(self.kind, 64)
 
@@ -128,7 +130,9 @@ class Series:
             keep = whole & _same(own, bars)
         column[:, low:high] = np.where(keep, own, bars)
         changed: list[int] = (np.flatnonzero(~keep) + low).tolist()
-        return changed + _carry(column, high)
+        changed += _carry(column, high)
+        self.trail.renew(state.row)
+        return changed
 
     def snapshot(self) -> dict[str, Any]:
         """Live and anchor states, msgpack-able; the ring is stored apart."""

@@ -12,13 +12,8 @@ import numpy as np
 from zmart_stream.market.bars import FloatArray
 from zmart_stream.market.indicators import BOLLINGER
 
-EPSILON_USDT = 1.0
-"""Floor of a turnover in a denominator (numbers.md)."""
-
-
-def returns(close: FloatArray) -> FloatArray:
-    """Simple returns between neighbouring bars: one slot fewer than `close`."""
-    return close[1:] / close[:-1] - 1.0
+Ends = tuple[FloatArray, FloatArray, FloatArray]
+"""(high, low, smallest of close/high and of a low over an earlier high) of a stretch of bars."""
 
 
 def largest(x: FloatArray) -> FloatArray:
@@ -46,24 +41,34 @@ def mean(x: FloatArray, least: int = 1) -> FloatArray:
 def drawdown(high: FloatArray, low: FloatArray, close: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(high, low, max drawdown) of the window: the largest of 1 - close/high of a bar and 1 - low_j/high_i, i < j.
 
-    Neighbours are joined pair by pair (`indicators.join_drawdown`), which costs a third of running maxima.
+    Neighbours are joined pair by pair: fewer and shorter passes than running extremes take.
     """
-    least = close / high  # smallest quotient instead of largest drawdown: one subtraction at the end
-    while len(high) > 1:
-        pairs = len(high) // 2 * 2
+    ends: Ends = (high, low, close / high)
+    while len(ends[0]) > 1:
+        pairs = len(ends[0]) // 2 * 2
         left, right = slice(0, pairs, 2), slice(1, pairs, 2)
-        across = low[right] / high[left]
-        np.fmin(across, np.fmin(least[left], least[right]), out=across)
-        ends = (np.fmax(high[left], high[right]), np.fmin(low[left], low[right]), across)
-        if pairs < len(high):
-            ends = (_with(ends[0], high[-1]), _with(ends[1], low[-1]), _with(across, least[-1]))
-        high, low, least = ends
-    some = ~np.isnan(least[0])
-    return np.where(some, high[0], nan), np.where(some, low[0], nan), 1.0 - least[0]
+        joined = join((ends[0][left], ends[1][left], ends[2][left]), (ends[0][right], ends[1][right], ends[2][right]))
+        if pairs < len(ends[0]):
+            joined = (_with(joined[0], ends[0]), _with(joined[1], ends[1]), _with(joined[2], ends[2]))
+        ends = joined
+    return drawdown_of((ends[0][0], ends[1][0], ends[2][0]))
 
 
-def _with(bars: FloatArray, last: FloatArray) -> FloatArray:
-    return np.concatenate((bars, last[None]))
+def join(left: Ends, right: Ends) -> Ends:
+    """The monoid of `indicators.join_drawdown`, with the smallest quotient in place of the largest drawdown."""
+    across = right[1] / left[0]
+    np.fmin(across, np.fmin(left[2], right[2]), out=across)
+    return np.fmax(left[0], right[0]), np.fmin(left[1], right[1]), across
+
+
+def drawdown_of(ends: Ends) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(high, low, max drawdown), nan where no bar is known."""
+    some = ~np.isnan(ends[2])
+    return np.where(some, ends[0], nan), np.where(some, ends[1], nan), 1.0 - ends[2]
+
+
+def _with(bars: FloatArray, longer: FloatArray) -> FloatArray:
+    return np.concatenate((bars, longer[-1:]))
 
 
 def drawdown_before(
@@ -78,22 +83,28 @@ def drawdown_before(
     return np.asarray(np.fmax(np.fmax(1.0 - close / high, worst), 1.0 - low / high))
 
 
-def efficiency(close: FloatArray) -> FloatArray:
-    """Kaufman's ratio |last - first| / sum of |changes|, 0..1, over the closes there are; nan without any change."""
-    path = total(np.abs(close[1:] - close[:-1]))
-    known = ~np.isnan(close)
-    first = close[np.argmax(known, axis=0), np.arange(close.shape[1])]
-    return np.where(path > 0.0, np.abs(close[-1] - first) / np.where(path > 0.0, path, 1.0), nan)
+def efficiency(close: FloatArray, steps: FloatArray) -> FloatArray:
+    """Kaufman's ratio |last - first| / sum of |changes|, 0..1, over the closes there are; nan without any change.
+
+    `steps`: the changes' sizes, one bar fewer than `close`, 0 where unknown.
+    """
+    path = _ordered(steps)
+    return np.where(path > 0.0, np.abs(close[-1] - oldest_known(close)) / np.where(path > 0.0, path, 1.0), nan)
 
 
-def amihud(ret: FloatArray, turnover: FloatArray) -> FloatArray:
-    """Mean of |return| / max(turnover, 1 USDT) over bars with volume: price move per USDT traded."""
-    ratio = np.abs(ret)
-    ratio /= np.maximum(turnover, EPSILON_USDT)
-    known = (turnover > 0.0) & ~np.isnan(ret)
-    ratio[~known] = 0.0
-    count = np.add.reduce(known, axis=0)
-    return np.where(count > 0, _ordered(ratio) / np.maximum(count, 1), nan)
+def oldest_known(close: FloatArray) -> FloatArray:
+    """The oldest close there is in the window of each row, nan without any."""
+    first = close[0]
+    if np.isnan(first).any():
+        known = ~np.isnan(close)
+        first = close[np.argmax(known, axis=0), np.arange(close.shape[1])]
+    return np.asarray(first)
+
+
+def amihud(ratio: FloatArray, traded: FloatArray) -> FloatArray:
+    """Mean of |return| / max(turnover, 1 USDT) over bars with volume (`traded`): price move per USDT traded."""
+    count = _ordered(traded)
+    return np.where(count > 0.0, _ordered(ratio) / np.maximum(count, 1.0), nan)
 
 
 def moments(close: FloatArray) -> tuple[FloatArray, FloatArray]:
