@@ -9,7 +9,7 @@ import pytest
 
 from tests.market.a_market import START, AMarket, candles, contract, klines, row_of_poll
 from zmart_stream.domain.bars import BarBlock, RepairWanted
-from zmart_stream.domain.market import Depth, Listing, MarkIndex, Side, Trade
+from zmart_stream.domain.market import Coverage, Depth, Listing, MarkIndex, Side, Trade
 from zmart_stream.market.bars import DAY, FIELDS, HOUR, NS, Field
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState
@@ -324,6 +324,25 @@ def test_a_gap_asks_for_repair_from_its_oldest_hour_until_it_comes() -> None:
     (amended,) = [m for m in market.cache.take_amended() if m.ts == START + 5 * HOUR and m.interval_s == 3600]
     assert [row[0] for row in amended.rows] == [START + (1 + k) * HOUR for k in range(4)]
     assert [m.symbol for m in market.close() if isinstance(m, RepairWanted)] == [B]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_loss_that_was_noticed_late_casts_doubt_on_the_hours_since(silent: bool) -> None:
+    market = AMarket(A, B)
+    for hour in range(6):
+        for symbol in (A, B):
+            market.trade(symbol, START + hour * HOUR + 60 * NS, 100.0 + hour)
+        market.close()
+    now = START + 6 * HOUR + 10 * NS
+    if silent:  # the topic alone, found by the poll: the last trade is the last that is known
+        market[A].trade_silent = now
+        market[A].trade_ts = START + 4 * HOUR + 60 * NS
+    heard = None if silent else START + 4 * HOUR + 30 * 60 * NS
+    lost = Coverage(ts=now, topic="execution", symbols=(A,), since=None, reason="no_pong", heard=heard)
+    market.cache.coverage(lost)
+    assert market.cache.hours.ring.window(Field.WHOLE, 6)[:, market[A].row].tolist() == [1, 1, 1, 1, 0, 0]
+    wanted = [m for m in market.close() if isinstance(m, RepairWanted)]
+    assert [(m.symbol, m.since, m.until) for m in wanted] == [(A, START + 4 * HOUR, START + 7 * HOUR)]
 
 
 def test_contracts_that_nobody_fetches_are_not_asked_for() -> None:

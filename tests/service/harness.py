@@ -29,6 +29,9 @@ FULL_BOOK = (
 )
 """Settings under which a small market fills the book, whatever its scores."""
 
+STARTED: list[Running] = []
+"""Every process of this session; `conftest.py` ends what a failed test left."""
+
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -76,6 +79,7 @@ class Running:
                 cwd=self.cwd,
                 env=environment(env),
             )
+        STARTED.append(self)
 
     @property
     def out(self) -> str:

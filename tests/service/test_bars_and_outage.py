@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -30,7 +31,13 @@ class Pair:
     """A venue and a daemon on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.venue = Sandbox(folder, contracts=24, speed=SPEED, quota_factor=10)
+        self.venue = Sandbox(
+            folder,
+            contracts=24,
+            speed=SPEED,
+            quota_factor=10,
+            transport={"ping_interval_ms": 6000, "ping_timeout_ms": 5000},
+        )
         self.daemon = Daemon(folder, venue=self.venue, sets=(*EAGER, "feed.status_poll=5", "feed.backoff_max=2"))
 
     @property
@@ -134,6 +141,28 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
     pair.closed_past(first + HOUR_NS)
     after = stored.bars(state, first, first + 2 * HOUR_NS)
     assert stored.differences(after, pair.venue, followed) == []
+
+
+def test_a_cut_that_nobody_noticed_for_hours_is_repaired_from_its_beginning(pair: Pair) -> None:
+    """The venue freezes: until a ping stays unanswered, hours close that look whole."""
+    daemon, state = pair.daemon, pair.state
+    pair.repaired()
+    half = HOUR_NS // 2  # what is left of the hour and its grace is shorter than any unanswered ping
+    daemon.until("half an hour", lambda: nanoseconds(daemon.status()["as_of"]) % HOUR_NS > half)
+    hour = pair.hour()
+    lost = sum(daemon.status()["feed"]["reconnects"].values())
+    pair.venue.send(signal.SIGSTOP)
+    try:
+        daemon.until("the loss", lambda: sum(daemon.status()["feed"]["reconnects"].values()) > lost)
+        closed = newest_block(state)
+    finally:
+        pair.venue.send(signal.SIGCONT)
+    assert closed >= hour, "it was noticed within the hour: nothing is proven"
+    daemon.until("topics", daemon.covered)
+    pair.closed_past(pair.hour() + HOUR_NS)
+    pair.repaired()
+    bars = stored.bars(state, hour, newest_block(state))
+    assert stored.differences(bars, pair.venue, pair.followed()) == []
 
 
 def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:

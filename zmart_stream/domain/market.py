@@ -125,12 +125,16 @@ class Bars(Message, frozen=True, kw_only=True, gc=False):
 
 
 class Coverage(Message, frozen=True, kw_only=True, gc=False):
-    """From `since` (venue time, ns) on, `topic` is complete for `symbols`; None: it is lost as of now."""
+    """From `since` (venue time, ns) on, `topic` is complete for `symbols`; None: it is lost as of now.
+
+    A loss is noticed late: `heard` is the market time at which the connection still brought something (None: `ts`).
+    """
 
     topic: Topic
     symbols: tuple[str, ...]
     since: int | None
     reason: str = ""
+    heard: int | None = None
 
 
 class FeedState(Message, frozen=True, kw_only=True, gc=False):

@@ -148,9 +148,15 @@ class Line:
         age = asyncio.get_running_loop().time() - self._link.started_at
         self._failures = 0 if age > HEALTHY_S else self._failures + 1
         self._take_events(self._link)
-        self._link = None
-        self._down(fate.reason, dialled=True)
+        heard, self._link = self._heard(self._link), None
+        self._down(fate.reason, dialled=True, heard=heard)
         return fate
+
+    def _heard(self, link: Connection) -> int:
+        """Market time (ns) at which `link` last brought a frame."""
+        clock, silence_s = self._shared.clock, asyncio.get_running_loop().time() - link.session.heard_at
+        speed = self._shared.settings().speed
+        return clock.now() - (int(silence_s * 1e9 * speed) if speed < float("inf") else 0)
 
     async def _dial(self, *, hold: bool) -> Connection:
         shared, settings = self._shared, self._shared.settings()
@@ -229,7 +235,7 @@ class Line:
         old_ended = old.closed.done()
         fresh.put(fresh.session.release_trades())
         if old_ended:
-            self._uncover(list(self.covered), old.closed.result().reason)
+            self._uncover(list(self.covered), old.closed.result().reason, heard=self._heard(old))
         else:
             old.close("overlap")
         carried = dict.fromkeys(fresh.session.subscriptions.acknowledged)
@@ -274,17 +280,19 @@ class Line:
             self.covered.update(dict.fromkeys((topic, symbol) for symbol in symbols))
             self._shared.inbox.put(Coverage(ts=now, topic=topic, symbols=_named(symbols), since=now))
 
-    def _uncover(self, keys: Iterable[Key], reason: str) -> None:
+    def _uncover(self, keys: Iterable[Key], reason: str, heard: int | None = None) -> None:
         now = self._shared.clock.now()
         for topic, symbols in _by_topic(key for key in keys if key in self.covered):
             for symbol in symbols:
                 del self.covered[topic, symbol]
-            self._shared.inbox.put(Coverage(ts=now, topic=topic, symbols=_named(symbols), since=None, reason=reason))
+            self._shared.inbox.put(
+                Coverage(ts=now, topic=topic, symbols=_named(symbols), since=None, reason=reason, heard=heard)
+            )
 
-    def _down(self, reason: str, *, dialled: bool) -> None:
+    def _down(self, reason: str, *, dialled: bool, heard: int | None = None) -> None:
         shared = self._shared
         self.state = "down"
-        self._uncover(list(self.covered), reason)
+        self._uncover(list(self.covered), reason, heard)
         shared.report.reconnects[reason] += 1
         if not self._told_down:
             self._told_down = True

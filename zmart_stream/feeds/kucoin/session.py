@@ -88,7 +88,7 @@ class Session:
         self._pong_s = max(1.0, min(settings.pong_timeout_s, pong_s))
         self._messages = SlidingWindow(int(settings.client_messages_per_10s * settings.quota_factor), 10.0)
         self._born = at
-        self._heard_at = at
+        self.heard_at = at  # monotonic s of the last frame
         self._pinged_at = at
         self._ping_id: str | None = None
         self._held: list[Trade] | None = None
@@ -97,7 +97,7 @@ class Session:
 
     def receive(self, frames: Iterable[bytes], now: int, at: float) -> list[Message]:
         """The messages in `frames`, in order, without repetitions; control frames act on the session."""
-        self._heard_at = at
+        self.heard_at = at
         decode = self._wire.decode
         fresh, fresh_trade, tickers = self._sequences.fresh, self._sequences.fresh_trade, self._sequences.tickers
         live = self.subscriptions.live
@@ -170,12 +170,12 @@ class Session:
 
     def excuse(self, at: float) -> None:
         """We did not read the socket: silence up to `at` is ours, not the venue's."""
-        self._heard_at = at
+        self.heard_at = at
         if self._ping_id is not None:
             self._pinged_at = at
 
     def _heartbeat(self, at: float) -> list[str]:
-        quiet = at - self._heard_at
+        quiet = at - self.heard_at
         waited = at - self._pinged_at
         if self._ping_id is not None:
             if waited > self._pong_s:
