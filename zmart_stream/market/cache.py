@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,16 @@ from zmart_stream.market import archive
 from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntArray, merged
 from zmart_stream.market.columns import BarView, DayColumns, RingColumns
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.market.covariance import ew_correlation
-from zmart_stream.market.figures import Recent, day_columns, hour_columns, market_return, recent, today_bar
+from zmart_stream.market.covariance import ew_correlation, mean_return
+from zmart_stream.market.drawdowns import Drawdowns
+from zmart_stream.market.figures import WEEK, Recent, day_columns, hour_columns, recent, today_bar
 from zmart_stream.market.handback import hand_back_days, hand_back_hours, hand_back_row_days, hand_back_row_hours
 from zmart_stream.market.history import Amendment, follow_price, load_days, load_hours, put_back
 from zmart_stream.market.roster import Roster
 from zmart_stream.market.series import Series
+from zmart_stream.market.trail import Trace
+
+_FORMING = attrgetter("h_open", "h_high", "h_low", "h_close", "h_lots", "h_turnover", "h_buy", "h_sell", "h_count")
 
 
 class MarketCache(Roster):
@@ -43,6 +49,7 @@ class MarketCache(Roster):
         super().__init__(settings, probe_usdt=probe_usdt, sectors=sectors, ew_half_life_s=ew_half_life_s)
         self.hours = Series(interval_s=HOUR_S, slots=settings.window_hours)
         self.days = Series(interval_s=DAY_S, slots=settings.window_days)
+        self._drawdowns = Drawdowns(self.hours.ring, WEEK - 1)
         self._amended: list[Amendment] = []
         self._pending = np.zeros(64, dtype=np.bool_)  # rows with a closed hour that waits for its repair
         self._pending_known = True  # False after a refill, until somebody asks
@@ -119,11 +126,13 @@ class MarketCache(Roster):
 
     def _changed_rings(self) -> None:
         self._close_of_day = self._recent = None
+        self._drawdowns.forget()
 
     def _recently(self) -> Recent:
         """What both a close's columns and the contracts' slots are made of, of all rows; computed once a close."""
         if self._recent is None:
-            self._recent = recent(self.hours, None, self.day_start)
+            today = today_bar(self.hours, None, self.day_start)
+            self._recent = Recent(self.hours.trail.window(Trace.RETURN), self._drawdowns.newest(), today)
         return self._recent
 
     @property
@@ -141,12 +150,12 @@ class MarketCache(Roster):
         day = self.day_start
         self.hours.commit(self._forming(start))
         self.hour_start, self.now = end, ts
-        self._changed_rings()
+        self._close_of_day = self._recent = None
         out: list[Message] = [b for b in (self._newest(self.hours, ts),) if b is not None]
         unknown_days: list[int] = []
         if end % DAY == 0:
             self._close_of_day = day_columns(self.days, None, today_bar(self.hours, None, day))
-            bars = self.days.commit(merged(np.stack([self.hours.ring.window(field, 24) for field in Field])))
+            bars = self.days.commit(merged([self.hours.ring.window(field, 24) for field in Field]))
             unknown_days = np.flatnonzero(np.isnan(bars[Field.WHOLE])).tolist()
             out += [b for b in (self._newest(self.days, ts),) if b is not None]
             hand_back_days(self.states, self.days, None)
@@ -160,33 +169,22 @@ class MarketCache(Roster):
         return out + self._repairs(unknown_days, day, ts)
 
     def _forming(self, start: int) -> FloatArray:
-        bars = [
-            (
-                s.h_open,
-                s.h_high,
-                s.h_low,
-                s.h_close,
-                s.h_lots,
-                s.h_turnover,
-                s.h_buy,
-                s.h_sell,
-                s.h_count,
-                1.0 if s.exec_since <= start else 0.0,
-            )
-            for s in self.states
-        ]
-        return np.ascontiguousarray(np.array(bars, dtype=np.float64).reshape(len(bars), FIELDS).T)
+        bars = np.empty((FIELDS, len(self.states)))
+        flat = np.fromiter(chain.from_iterable(map(_FORMING, self.states)), np.float64, Field.WHOLE * len(self.states))
+        bars[: Field.WHOLE] = flat.reshape(-1, Field.WHOLE).T
+        bars[Field.WHOLE] = [s.exec_since <= start for s in self.states]
+        return bars
 
     def _newest(self, series: Series, ts: int) -> BarBlock | None:
         return series.ring.block(series.ring.slots - 1, self.rows.symbols, ts)
 
     def _repairs(self, unknown_days: list[int], day: int, ts: int) -> list[Message]:
         gaps = self._mark_pending()
-        oldest = np.argmax(gaps, axis=0).tolist()
+        waiting = np.flatnonzero(self._pending)
         out: list[Message] = []
-        for row in np.flatnonzero(self._pending).tolist():
+        for row, oldest in zip(waiting.tolist(), np.argmax(gaps[:, waiting], axis=0).tolist(), strict=True):
             if self._fetched(row):
-                since = self.hours.ring.start_of(oldest[row])
+                since = self.hours.ring.start_of(oldest)
                 symbol = self.rows.symbols[row]
                 out.append(RepairWanted(ts=ts, symbol=symbol, interval_s=HOUR_S, since=since, until=self.hour_start))
         for row in unknown_days:
@@ -232,7 +230,7 @@ class MarketCache(Roster):
         """What `close(bars)` reads: all rows (None) or some."""
         member = np.array([s.in_universe for s in self.states], dtype=np.bool_)
         known = self._recently() if rows is None else recent(self.hours, rows, self.day_start)
-        market = market_return(self.hours, member, self._recent)
+        market = mean_return(self.hours.trail.window(Trace.RETURN), member)
         day = self._close_of_day if rows is None else None
         return BarView(
             rows=np.arange(len(self.states)) if rows is None else rows,
@@ -269,6 +267,7 @@ class MarketCache(Roster):
             self._refilled()
 
     def _refilled(self) -> None:
+        self.hours.trail.forget()
         self._changed_rings()
         self._pending_known = False
 
