@@ -21,6 +21,17 @@ def test_runs_at_the_venue_s_speed_from_the_first_anchor():
     assert clock.now() == 1_120 * S
 
 
+def test_before_the_first_anchor_time_goes_at_the_wall_s_pace_whatever_the_venue_s_speed():
+    steady = Steady()
+    clock = SteadyClock(speed=60.0, steady=steady)
+    before = clock.now()
+    steady.ns += 30 * S
+    assert clock.now() - before == 30 * S
+    venue = before + 31 * S
+    clock.anchor(venue)
+    assert clock.now() == venue
+
+
 def test_small_errors_are_slewed_at_most_500_ppm_and_never_back():
     steady = Steady()
     clock = SteadyClock(start=1_000 * S, steady=steady)

@@ -25,14 +25,17 @@ class SteadyClock:
     """Runs by itself at `speed` market seconds a real second; never runs back."""
 
     def __init__(self, *, speed: float = 1.0, start: int | None = None, steady: Callable[[], int] = steady_ns) -> None:
-        """Begin at `start` (market ns); None: the wall clock's time, until the first anchor."""
+        """Begin at `start` (market ns); None: the wall clock's time, at its pace, until the first anchor.
+
+        A venue that runs faster has not begun before it answers: time that ran ahead of it would have to stand still.
+        """
         self.speed = speed
         self.scale = max(1.0, speed)
         self.ticks = True
         self._steady = steady
         self._base_steady = steady()
         self._base = time.time_ns() if start is None else start
-        self._rate = speed
+        self._rate = 1.0 if start is None else speed
         self._anchored = start is not None
         self._last = 0
 

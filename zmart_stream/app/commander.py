@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zmart_stream.app.runner import Runner
@@ -20,8 +20,8 @@ SAMPLE_S = 110.0
 class RunnerCommander:
     """Puts commands into the inbox and waits for what they brought."""
 
-    def __init__(self, runner: Runner, engine: Engine, *, is_sandbox: bool) -> None:
-        """`is_sandbox`: sample data may be asked for."""
+    def __init__(self, runner: Runner, engine: Engine, *, is_sandbox: Callable[[], bool]) -> None:
+        """`is_sandbox`: whether sample data may be asked for."""
         self._runner = runner
         self._engine = engine
         self._is_sandbox = is_sandbox
@@ -32,7 +32,7 @@ class RunnerCommander:
 
     async def load_sample_data(self) -> dict[str, Any]:
         """Wait for the sandbox's contracts and history; nothing happens twice. Raises CommandRefusedError."""
-        if not self._is_sandbox:
+        if not self._is_sandbox():
             raise CommandRefusedError("not_a_sandbox", "sample data exists on a sandbox venue only: run --sandbox")
         loop = asyncio.get_running_loop()
         until = loop.time() + SAMPLE_S

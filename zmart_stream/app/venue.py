@@ -16,10 +16,15 @@ from zmart_stream.app.venue_process import VenueProcess
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PROBE_S = 3.0
+SANDBOX = "sandbox "
+"""How the identity of a sandbox begins; no host name has a blank."""
 
 
 class Venue(msgspec.Struct, frozen=True):
-    """What everything else needs to know of the venue; `identity` names it in the database."""
+    """What everything else needs to know of the venue; `identity` names it in the database.
+
+    `is_known` is False while a loopback address has not answered: it may be a sandbox, or stand for a real venue.
+    """
 
     rest_url: str
     allowed_hosts: tuple[str, ...]
@@ -28,6 +33,13 @@ class Venue(msgspec.Struct, frozen=True):
     quota_factor: float
     identity: str
     is_sandbox: bool
+    is_known: bool = True
+
+    def named(self, identity: str | None) -> Venue:
+        """This venue by the name that its database keeps, as long as it does not say its own."""
+        if self.is_known or identity is None:
+            return self
+        return msgspec.structs.replace(self, identity=identity, is_sandbox=identity.startswith(SANDBOX))
 
 
 def sandbox_values(settings: Settings, folder: Path, last_ts: int | None) -> dict[str, Any]:
@@ -50,29 +62,43 @@ def sandbox_values(settings: Settings, folder: Path, last_ts: int | None) -> dic
 async def find_venue(settings: Settings, child: VenueProcess | None) -> Venue:
     """The venue of the settings, or the child. A loopback address is asked whether it is a sandbox."""
     url = child.url if child else settings.venue.rest_url
-    ca_file = (child.ca_file if child else settings.venue.ca_file) or None
-    probe = await _probe(url, ca_file) if urlsplit(url).hostname in LOOPBACK else None
-    return Venue(
+    host = str(urlsplit(url).hostname)
+    venue = Venue(
         rest_url=url,
         allowed_hosts=("127.0.0.1",) if child else tuple(settings.venue.allowed_hosts),
-        ca_file=ca_file,
+        ca_file=(child.ca_file if child else settings.venue.ca_file) or None,
         speed=settings.sandbox.speed if child else settings.venue.speed,
         quota_factor=settings.sandbox.quota_factor if child else settings.venue.quota_factor,
-        identity=f"sandbox {probe['market']} seed {probe['seed']}" if probe else str(urlsplit(url).hostname),
-        is_sandbox=probe is not None,
+        identity=host,
+        is_sandbox=False,
+        is_known=host not in LOOPBACK,
     )
+    return venue if venue.is_known else await ask_venue(venue)
 
 
-async def _probe(url: str, ca_file: str | None) -> Mapping[str, Any] | None:
-    """What a sandbox says of itself; None if nobody answers in its words."""
+async def ask_venue(venue: Venue) -> Venue:
+    """The venue as it says itself; unchanged if nobody answers."""
     timeout = aiohttp.ClientTimeout(total=PROBE_S)
     try:
-        trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=venue.ca_file) if venue.ca_file else True
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(f"{url}/_sandbox/state", ssl=trust) as reply,
+            http.get(f"{venue.rest_url}/_sandbox/state", ssl=trust) as reply,
         ):
-            found = await reply.json(content_type=None)
+            found = _decoded(await reply.read())
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "market" in found and "seed" in found else None
+        return venue
+    host = str(urlsplit(venue.rest_url).hostname)
+    if "market" not in found or "seed" not in found:
+        return msgspec.structs.replace(venue, identity=host, is_sandbox=False, is_known=True)
+    identity = f"{SANDBOX}{found['market']} seed {found['seed']}"
+    return msgspec.structs.replace(venue, identity=identity, is_sandbox=True, is_known=True)
+
+
+def _decoded(body: bytes) -> Mapping[str, Any]:
+    """What a sandbox says of itself; empty if these are not its words."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

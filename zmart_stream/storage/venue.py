@@ -9,6 +9,13 @@ from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
 
 
+async def stored_venue(database: Database) -> str | None:
+    """The name that the database keeps; None: it has had no venue yet."""
+    async with database.reading() as connection:
+        found: str | None = (await connection.execute(select(tables.venue.c.identity))).scalar()
+    return found
+
+
 async def check_venue(database: Database, identity: str) -> None:
     """Name the venue of a new database, compare it in a known one.
 

@@ -16,6 +16,7 @@ from zmart_stream.api.calls import Services
 from zmart_stream.app.announce import announce
 from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
+from zmart_stream.app.compose.door import Door, known_to
 from zmart_stream.app.compose.edges import feed_settings, open_api, set_up_logs, storage_settings
 from zmart_stream.app.compose.past import restored_engine
 from zmart_stream.app.config import Loaded, Sources
@@ -43,7 +44,6 @@ from zmart_stream.storage.database import Database
 from zmart_stream.storage.integrity import check_book
 from zmart_stream.storage.items import SnapshotTaken
 from zmart_stream.storage.reader import StorageReader, StoredState
-from zmart_stream.storage.venue import check_venue
 from zmart_stream.storage.writer import StorageWriter
 
 HOUR_NS = HOUR_S * 1_000_000_000
@@ -104,8 +104,7 @@ async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExi
         child = VenueProcess(sandbox_values(settings, folder, await reader.last_ts()))
         stack.push_async_callback(child.stop)
         await child.start()
-    venue = await find_venue(settings, child)
-    await check_venue(database, venue.identity)
+    venue = await known_to(database, await find_venue(settings, child))
     await check_book(database)
     return Opened(folder, database, await reader.load_state(__version__), venue, child)
 
@@ -121,6 +120,7 @@ class _Assembly:
         self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
         self.writer = self._writer()
         self.feed = self._feed()
+        self.door = Door(self.feed, venue, opened.database, self._anchor)
         self.reads = self._reads()
         self.runner = Runner(
             self.engine,
@@ -145,7 +145,7 @@ class _Assembly:
         venue, folder = self.opened.venue, self.opened.folder
         services = Services(
             reader=self.reads,
-            commander=RunnerCommander(self.runner, self.engine, is_sandbox=venue.is_sandbox),
+            commander=RunnerCommander(self.runner, self.engine, is_sandbox=lambda: self.door.venue.is_sandbox),
             now=self.clock.now,
             reload=self.reload.run,
             not_ready=self._not_ready,
@@ -155,7 +155,7 @@ class _Assembly:
             clock=self.clock,
             inbox=self.inbox,
             runner=self.runner,
-            feed=self.feed,
+            feed=self.door,
             writer=self.writer,
             recorder=self.recorder,
             venue=self.opened.child,
@@ -195,12 +195,13 @@ class _Assembly:
             known=lambda: known,
         )
 
+    async def _anchor(self) -> None:
+        self.clock.anchor(await self.rest.server_time())
+
     def _reads(self) -> ReadModel:
-        venue = self.opened.venue
-        facts = {"name": venue.identity, "url": venue.rest_url, "speed": venue.speed, "sandbox": venue.is_sandbox}
         reads = ReadModel(
             self.engine,
-            venue=lambda: facts,
+            venue=self.door.facts,
             feed=self.feed.stats,
             storage=self._storage_facts,
             config=self._config_facts,
