@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,3 +104,23 @@ def test_a_taken_port_a_held_state_folder_and_another_venue(tmp_path: Path) -> N
 def sets(venue: Sandbox, state: Path, *more: str) -> list[str]:
     values = [*venue_sets(venue), f"state_dir={state}", "api.port=0", *more]
     return [part for value in values for part in ("--set", value)]
+
+
+def test_a_certificate_authority_and_a_market_that_are_not_there(tmp_path: Path) -> None:
+    given = ["--set", f"state_dir={tmp_path}/state", "--set", "api.port=0"]
+    missing = tmp_path / "none.pem"
+    told = cli("run", *given, "--set", "venue.rest_url=http://127.0.0.1:9", "--set", f"venue.ca_file={missing}")
+    assert told.returncode == EXIT_CONFIG, told.stderr
+    assert f"venue.ca_file: {missing} cannot be used" in told.stderr
+    told = cli("run", "--sandbox", *given, "--set", f"sandbox.market={missing}")
+    assert told.returncode == EXIT_CONFIG, told.stderr
+    assert str(missing) in told.stderr
+
+
+def test_postgresql_without_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("zmart_stream.storage.database.find_spec", lambda name: None)
+    url = "postgresql://somebody:secret@127.0.0.1:9/zmart"
+    assert main(["run", "--set", f"storage.url={url}", "--set", f"state_dir={tmp_path}"]) == EXIT_CONFIG
+    told = capsys.readouterr().err
+    assert "needs asyncpg" in told
+    assert "secret" not in told

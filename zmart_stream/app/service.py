@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def run_daemon(sources: Sources, *, run_for_s: float | None = None, capture: Pat
         compose.set_up_logs(loaded.settings)
         return uvloop.run(_daemon(loaded, sources, run_for_s, capture))
     except ConfigError as error:
-        _say(["zmart-stream: the configuration cannot be used:", *(f"  {problem}" for problem in error.problems)])
+        _say(_refusal(error.problems))
         return EXIT_CONFIG
     except ZmartError as error:
         log.error("daemon.failed", reason=str(error), kind=type(error).__name__)
@@ -60,6 +60,16 @@ def run_replay(directory: Path, *, verify: bool, say: Callable[[str], object]) -
     return EXIT_OK
 
 
+def _problems(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [problem for inner in error.exceptions for problem in _problems(inner)]
+    return error.problems if isinstance(error, ConfigError) else [str(error)]
+
+
+def _refusal(problems: Iterable[str]) -> list[str]:
+    return ["zmart-stream: the configuration cannot be used:", *(f"  {problem}" for problem in problems)]
+
+
 def _say(lines: list[str]) -> None:
     sys.stderr.write("\n".join(lines) + "\n")
 
@@ -77,7 +87,7 @@ async def _daemon(loaded: Any, sources: Sources, run_for_s: float | None, captur
         await Service(system, stop, reload, began).run(run_for_s)
         code = EXIT_OK
     except* ConfigError as group:  # the port is taken, the token file is open to others: known only now
-        _say([str(error) for error in group.exceptions])
+        _say(_refusal(_problems(group)))
         code = EXIT_CONFIG
     except* ZmartError as group:
         for error in group.exceptions:

@@ -13,6 +13,7 @@ import msgspec
 
 from zmart_stream.app.settings import Settings
 from zmart_stream.app.venue_process import VenueProcess
+from zmart_stream.domain.errors import ConfigError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PROBE_S = 3.0
@@ -60,13 +61,19 @@ def sandbox_values(settings: Settings, folder: Path, last_ts: int | None) -> dic
 
 
 async def find_venue(settings: Settings, child: VenueProcess | None) -> Venue:
-    """The venue of the settings, or the child. A loopback address is asked whether it is a sandbox."""
+    """The venue of the settings, or the child. A loopback address is asked whether it is a sandbox.
+
+    Raises ConfigError if `venue.ca_file` cannot be used.
+    """
     url = child.url if child else settings.venue.rest_url
     host = str(urlsplit(url).hostname)
+    ca_file = (child.ca_file if child else settings.venue.ca_file) or None
+    if ca_file:
+        _check_authority(ca_file)
     venue = Venue(
         rest_url=url,
         allowed_hosts=("127.0.0.1",) if child else tuple(settings.venue.allowed_hosts),
-        ca_file=(child.ca_file if child else settings.venue.ca_file) or None,
+        ca_file=ca_file,
         speed=settings.sandbox.speed if child else settings.venue.speed,
         quota_factor=settings.sandbox.quota_factor if child else settings.venue.quota_factor,
         identity=host,
@@ -74,6 +81,13 @@ async def find_venue(settings: Settings, child: VenueProcess | None) -> Venue:
         is_known=host not in LOOPBACK,
     )
     return venue if venue.is_known else await ask_venue(venue)
+
+
+def _check_authority(ca_file: str) -> None:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"venue.ca_file: {ca_file} cannot be used: {error.strerror or error}") from None
 
 
 async def ask_venue(venue: Venue) -> Venue:

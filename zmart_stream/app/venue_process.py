@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from zmart_stream.domain.errors import FeedError
+from zmart_stream.domain.errors import ConfigError, FeedError
 
 START_S = 30.0
 STOP_S = 2.0
+EX_CONFIG = 78
 
 log = structlog.get_logger("venue")
 
@@ -33,7 +34,7 @@ class VenueProcess:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start it and wait for its address. Raises FeedError with its own words if it does not come up."""
+        """Start it and wait for its address. Raises ConfigError if it refuses its settings, FeedError if it fails."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -84,4 +85,6 @@ class VenueProcess:
                 self.url = line.removeprefix("listening on ")
                 return
         code = await self._process.wait()
+        if code == EX_CONFIG:
+            raise ConfigError("sandbox.*: the venue cannot use these settings; its message is above")
         raise FeedError(f"the sandbox venue ended at once (exit {code}); its message is above")

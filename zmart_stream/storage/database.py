@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class Database:
     async def open(self) -> None:
         """Lock, connect, check and bring the schema up to date.
 
-        Raises StorageError: another writer, a corrupt file without backup, no connection, a schema of another release.
+        Raises StorageError: another writer, a corrupt file without backup, no connection, a schema of another release;
+        ConfigError if the driver of the server's kind is not installed.
         """
         try:
             if self.path is not None:
@@ -157,6 +159,10 @@ class Database:
         return path.exists() and path.stat().st_size <= self.settings.check_bytes
 
     async def _open_server(self) -> None:
+        if find_spec("asyncpg") is None:
+            raise ConfigError(
+                "storage.url: PostgreSQL needs asyncpg: pip install -e '.[postgres]', or use sqlite:///FILE"
+            )
         self._writer = self._engine(self.url, pool_size=1, max_overflow=0)
         event.listen(self._writer.sync_engine, "connect", _take_server_lock)
         try:
