@@ -32,6 +32,15 @@ def test_before_the_first_anchor_time_goes_at_the_wall_s_pace_whatever_the_venue
     assert clock.now() == venue
 
 
+def test_before_the_first_anchor_a_past_grows_old_at_the_venue_s_speed():
+    steady = Steady()
+    past = SteadyClock(steady=steady).now() + 3600 * S
+    clock = SteadyClock(speed=60.0, past=past, steady=steady)
+    assert clock.now() == past
+    steady.ns += 2 * S
+    assert clock.now() == past + 120 * S
+
+
 def test_small_errors_are_slewed_at_most_500_ppm_and_never_back():
     steady = Steady()
     clock = SteadyClock(start=1_000 * S, steady=steady)

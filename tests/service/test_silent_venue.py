@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.service import stored
-from tests.service.harness import FULL_BOOK, Daemon, Sandbox, ending
+from tests.service.harness import FULL_BOOK, Daemon, Sandbox, ask, ending
 
 SEED = 3
 
@@ -60,6 +60,9 @@ def test_started_before_its_venue_and_again_with_and_without_it(tmp_path: Path) 
     with ending(alone):
         assert alone.status()["venue"]["name"] == f"sandbox synthetic seed {SEED}"
         assert len(alone.portfolio()["holdings"]) == book["size"]
+        alone.until("what was known to grow old", lambda: alone.status()["contracts"]["live"] == 0)
+        assert alone.status()["feed"]["rest"]["state"] != "up"
+        assert ask(f"{alone.url}/readyz")[0] == 503
         assert alone.stop() == 0
     assert [row["identity"] for row in stored.rows(tmp_path / "state", "select identity from venue")] == [
         f"sandbox synthetic seed {SEED}"

@@ -24,18 +24,26 @@ def steady_ns() -> int:
 class SteadyClock:
     """Runs by itself at `speed` market seconds a real second; never runs back."""
 
-    def __init__(self, *, speed: float = 1.0, start: int | None = None, steady: Callable[[], int] = steady_ns) -> None:
-        """Begin at `start` (market ns); None: the wall clock's time, at its pace, until the first anchor.
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        start: int | None = None,
+        past: int | None = None,
+        steady: Callable[[], int] = steady_ns,
+    ) -> None:
+        """Begin at `start` (market ns); None: at the wall clock's time, or from `past` on, until the first anchor.
 
-        A venue that runs faster has not begun before it answers: time that ran ahead of it would have to stand still.
+        Without a past a faster venue may not have begun: time goes at the wall's pace, lest it run ahead of the venue
+        and then have to stand still. With one it goes on at the venue's, so that what was known grows old.
         """
         self.speed = speed
         self.scale = max(1.0, speed)
         self.ticks = True
         self._steady = steady
         self._base_steady = steady()
-        self._base = time.time_ns() if start is None else start
-        self._rate = 1.0 if start is None else speed
+        self._base = max(time.time_ns(), past or 0) if start is None else start
+        self._rate = 1.0 if start is None and past is None else speed
         self._anchored = start is not None
         self._last = 0
 
@@ -95,6 +103,6 @@ class VenueClock:
 Clock = SteadyClock | VenueClock
 
 
-def make_clock(speed: float | Literal["max"]) -> Clock:
-    """The clock for a venue of that speed."""
-    return VenueClock() if speed == "max" else SteadyClock(speed=speed)
+def make_clock(speed: float | Literal["max"], past: int | None = None) -> Clock:
+    """The clock for a venue of that speed; `past` is the newest market time stored."""
+    return VenueClock(past or 0) if speed == "max" else SteadyClock(speed=speed, past=past)

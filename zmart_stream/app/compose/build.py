@@ -81,7 +81,7 @@ async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> Sy
 
 async def _set_clock(opened: Opened, rest: KucoinRest) -> Clock:
     """Market time before anything is stamped with it; a venue that does not answer now is asked again later."""
-    clock = make_clock(opened.venue.speed)
+    clock = make_clock(opened.venue.speed, opened.stored.last_ts)
     try:
         async with asyncio.timeout(ANCHOR_S):
             clock.anchor(await rest.server_time())
@@ -202,12 +202,18 @@ class _Assembly:
         reads = ReadModel(
             self.engine,
             venue=self.door.facts,
-            feed=self.feed.stats,
+            feed=self._feed_facts,
             storage=self._storage_facts,
             config=self._config_facts,
         )
         reads.remember(self.opened.stored.last_change)
         return reads
+
+    def _feed_facts(self) -> dict[str, Any]:
+        facts = self.feed.stats()
+        if not self.door.venue.is_known:
+            facts["rest"]["state"] = self.rest.health
+        return facts
 
     def _storage_facts(self) -> dict[str, Any]:
         writer = self.writer
