@@ -175,7 +175,7 @@ def test_the_smallest_change_brings_the_composite_to_the_target(contracts: int) 
             other = restored(engine, market)
             component = next(c for c in other._lineup.components if c.name == change["component"])
             index = [part.name for part in component.parts].index(change["part"])
-            component.raw[state.row][index] = change["raw_needed"]
+            component.open(state.row).raw[index] = change["raw_needed"]
             other._recount(state, START)
             assert other.composite(state.row) == pytest.approx(target, abs=2e-6)
             part = component.parts[index]

@@ -157,8 +157,8 @@ class Engine(Reads):
         held = [self.market.by_symbol.get(holding.symbol) for holding in self.symbols.portfolio.holdings]
         wanted = [state.row for state in held if state is not None]
         wanted += rows[: self.settings.portfolio.depth_candidates]
-        scored = [row for row in dict.fromkeys(wanted) if self.scoring.composite(row) == self.scoring.composite(row)]
-        closed = tuple(self.scoring.score_row(row, ranks.get(row)) for row in scored)
+        scored = [row for row in dict.fromkeys(wanted) if self.scoring.published(row)[0] is not None]
+        closed = tuple([self.scoring.score_row(row, ranks.get(row)) for row in scored])
         return [*told, ScoresClosed(ts=due, end=end, rows=closed)]
 
     # -- the start of a session, and the hold -----------------------------------------------------------------------

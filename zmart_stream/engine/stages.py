@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.standing import Standing
 from zmart_stream.engine.ids import IdSource
@@ -16,6 +17,20 @@ from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.engine import ScoringEngine
 
 DAY_NS = 86_400 * 1_000_000_000
+
+
+class Facts:
+    """What a contract's standing takes from its listing: worked out once, asked for at every close."""
+
+    __slots__ = ("contract", "expires", "is_linear_usdt_crypto", "sector", "sectors", "stage")
+
+    def __init__(self, contract: Contract, sectors: dict[str, str], sector: str | None) -> None:
+        self.contract = contract
+        self.sectors = sectors
+        self.sector = sector
+        self.is_linear_usdt_crypto = contract.is_linear_usdt_crypto
+        self.stage = contract.market_stage
+        self.expires = contract.expires_at is not None
 
 
 class Stages:
@@ -30,6 +45,7 @@ class Stages:
         self.scoring = ScoringEngine(settings.scoring, scorers, self.market)
         self.symbols = SymbolManager(settings, new_id=self.ids.new, correlation=self._correlation)
         self.symbols.reconfigure(settings, revision=revision)
+        self._facts: dict[int, Facts] = {}
 
     def standings(self, now: int) -> dict[str, Standing]:
         """Every known contract as the book's rules see it at `now` (ns), in row order."""
@@ -37,22 +53,26 @@ class Stages:
 
     def standing(self, state: ContractState, now: int) -> Standing:
         """One contract as the book's rules see it."""
-        contract = state.contract
+        score, confidence = self.scoring.published(state.row)
+        turnover, spread = state.turnover_24h_row, state.spread_ew_bps
+        facts = self._facts.get(state.row)
+        if facts is None or facts.contract is not state.contract or facts.sectors is not self.market.sectors:
+            facts = self._facts[state.row] = Facts(state.contract, self.market.sectors, self.market.sector(state))
         return Standing(
             symbol=state.symbol,
-            score=known(self.scoring.composite(state.row)),
-            confidence=self.scoring.confidence(state.row),
+            score=score,
+            confidence=confidence,
             in_universe=state.in_universe,
-            is_linear_usdt_crypto=contract.is_linear_usdt_crypto,
+            is_linear_usdt_crypto=facts.is_linear_usdt_crypto,
             status="Delisted" if state.delisted else state.status,
-            stage=contract.market_stage,
-            expires=contract.expires_at is not None,
+            stage=facts.stage,
+            expires=facts.expires,
             listed_days=(now - state.listed_at) / DAY_NS if state.listed_at else None,
-            turnover=known(state.turnover_24h_row),
-            spread_bps=known(state.spread_ew_bps),
+            turnover=turnover if turnover == turnover else None,
+            spread_bps=spread if spread == spread else None,
             sides_filled=_sides_filled(state),
             live=state.live,
-            sector=self.market.sector(state),
+            sector=facts.sector,
         )
 
     def live_share(self) -> tuple[int, int]:

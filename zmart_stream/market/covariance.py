@@ -13,9 +13,6 @@ import numpy.typing as npt
 
 from zmart_stream.market.bars import FloatArray
 
-_BLOCK = 16
-"""Bars at a time: what is computed of them stays in the cache."""
-
 
 def ew_weights(bars: int, half_life: float) -> FloatArray:
     """Weights of `bars` bars, oldest first, the newest 1; `half_life` in bars."""
@@ -74,14 +71,10 @@ def _correlation_of_whole(market: FloatArray, ret: FloatArray, weight: FloatArra
     mass = mass if mass > 0.0 else 1.0
     y = market - np.add.reduce(weight * market) / mass
     centre = np.einsum("t,tr->r", weight, ret) / mass
-    xy, xx = np.zeros((2, ret.shape[1]))
-    for start in range(0, len(ret), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        x = ret[some] - centre
-        xy += np.einsum("t,tr->r", (weight * y)[some], x)
-        np.multiply(x, x, out=x)
-        xx += np.einsum("t,tr->r", weight[some], x)
-    return _scaled(xy, xx * np.add.reduce(weight * y * y))
+    x = ret - centre
+    xy = np.einsum("t,tr->r", weight * y, x)
+    np.multiply(x, x, out=x)
+    return _scaled(xy, np.einsum("t,tr->r", weight, x) * np.add.reduce(weight * y * y))
 
 
 def _correlation_of_known(market: FloatArray, ret: FloatArray, weight: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ oriented so that larger is better, and nan where an input is missing. The engine
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -135,6 +136,12 @@ def together(touches: Sequence[TouchPart]) -> TouchParts:
         case [a, b, c, d]:
             return lambda contract: (a(contract), b(contract), c(contract), d(contract))
     return lambda contract: tuple([touch(contract) for touch in touches])
+
+
+def slot(name: str, *, sign: float = 1.0) -> ClosePart:
+    """`sign` × a slot of every contract: the close of a part that is no more than that."""
+    read = attrgetter(name)
+    return lambda bars: sign * np.fromiter(map(read, bars.contracts), np.float64, len(bars.contracts))
 
 
 def each(touch: TouchPart, contracts: Iterable[ContractState]) -> FloatArray:

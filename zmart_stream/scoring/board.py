@@ -12,7 +12,8 @@ from zmart_stream.domain.scores import ComponentScore, ScoreChanged
 from zmart_stream.domain.settings import ScoringSettings
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring.base import FloatArray
-from zmart_stream.scoring.composite import NEUTRAL, columns_of, seen_columns
+from zmart_stream.scoring.cells import columns_of
+from zmart_stream.scoring.composite import NEUTRAL, seen_columns
 from zmart_stream.scoring.lineup import Lineup
 from zmart_stream.scoring.marks import ASLEEP, FRESH, HALF_DIGIT, STALE, WHOLE, Mark, changed, settle
 
@@ -51,8 +52,9 @@ class Board:
         confidence = 0.0
         for k, component in enumerate(self._lineup.components):
             stale = component.count(state) or stale
-            mark.pulls[k] = component.pull(row)
-            confidence += component.gains[row]
+            cell = component.open(row)
+            mark.pulls[k] = cell.gain * cell.above
+            confidence += cell.gain
         settle(mark, state, confidence, stale, self._least)
         self._set_pace(mark, state)
 
@@ -75,7 +77,7 @@ class Board:
         mark.pace, mark.stale = ASLEEP, False
         mark.pulls, mark.blended, mark.confidence = [0.0] * len(self._lineup.components), NEUTRAL, 0.0
         for component in self._lineup.components:
-            component.forget(row)
+            component.clear(row)
 
     def _announce(self, state: ContractState, mark: Mark, ts: int) -> ScoreChanged | None:
         """ScoreChanged if the composite moved by the publish step, appeared or vanished."""
@@ -93,12 +95,12 @@ class Board:
 
     def components(self, row: int) -> tuple[ComponentScore, ...]:
         """Score and confidence of every enabled component, rounded to 1e-6."""
-        return tuple(
-            [
-                ComponentScore(name=c.name, score=known(round(c.score(row), 6)), confidence=round(c.confidence[row], 6))
-                for c in self._lineup.components
-            ]
-        )
+        found = []
+        for component in self._lineup.components:
+            cell = component.open(row)
+            score = round(NEUTRAL + cell.above, 6) if cell.present > 0.0 else None
+            found.append(ComponentScore(name=component.name, score=score, confidence=round(cell.confidence, 6)))
+        return tuple(found)
 
     # -- some rows ---------------------------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class Board:
 
     def _age(self, states: Sequence[ContractState]) -> None:
         """`refresh` for rows whose raw values are as they were mapped."""
-        rows = [state.row for state in states]
+        rows = np.array([state.row for state in states], dtype=np.intp)
         fresh = columns_of([state.fresh for state in states], len(Moves))
         parts = self._lineup.components
         seen = seen_columns(parts, states)
@@ -129,7 +131,7 @@ class Board:
             pulls[:, k], weight = component.age(rows, fresh, seen)
             stale += weight
             total += pulls[:, k]
-            confidence += [component.gains[row] for row in rows]
+            confidence += component.gain[rows]
         least = self._least
         columns = (pulls.tolist(), (NEUTRAL + total).tolist(), confidence.tolist(), (stale > 0.0).tolist())
         for state, pull, blended, sure, aged in zip(states, *columns, strict=True):
@@ -153,14 +155,14 @@ class Board:
         states, parts = self._states, self._lineup.components
         fresh = columns_of([state.fresh for state in states], len(Moves))
         aged = None if bool((fresh >= 1.0).all()) else fresh
-        seen = seen_columns(parts, states)
+        seen = self._lineup.seen()
         confidence, stale, total = np.zeros((3, len(states)))
         pulls = np.zeros((len(states), len(parts)))
         for k, component in enumerate(parts):
             pulls[:, k], weight = component.count_all(aged, seen)
             stale += weight
             total += pulls[:, k]
-            confidence += component.gains
+            confidence += component.gain
         self._settle_all(pulls, NEUTRAL + total, confidence, stale > 0.0, seen)
 
     def _settle_all(
@@ -202,6 +204,14 @@ class Board:
     def confidence(self, row: int) -> float:
         """C, 0..1, rounded to 1e-6."""
         return round(self._marks[row].confidence, 6) if row < len(self._marks) else 0.0
+
+    def published(self, row: int) -> tuple[float | None, float]:
+        """(composite or None, C), both rounded to 1e-6."""
+        if row >= len(self._marks):
+            return None, 0.0
+        mark = self._marks[row]
+        value = mark.value
+        return (round(value, 6) if value == value else None), round(mark.confidence, 6)
 
 
 def known(x: float) -> float | None:

@@ -11,7 +11,6 @@ computed contract by contract.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from math import isfinite, nan
 from operator import attrgetter
 
@@ -21,41 +20,33 @@ from numpy.typing import NDArray
 
 from zmart_stream.market.contract_state import ContractState
 from zmart_stream.scoring.base import FloatArray, Part, Scorer, TouchParts
+from zmart_stream.scoring.cells import Table, columns_of
 from zmart_stream.scoring.normalise import CrossSection
 
+IntArray = NDArray[np.intp]
 NEUTRAL = 50.0
 BARS = ("hours_seen", "days_seen")
 """Counts of bars: they change at a close or a load alone."""
 
 
-class Component:
-    """One enabled scorer with the values of every row; lists are indexed [row], and [row][part] where there are parts.
+class Component(Table):
+    """One enabled scorer with the values of every row, see `cells.Table`.
 
-    `raw` holds finite values or nan; `terms` weight × pct of the `weighted` parts, 0 where absent; `there` which of
-    them are present, a bit each, `present` their weight; `above` s − 50, 0 if none is; `confidence` c and `gains`
-    w·c / Σ w; `absent` rows whose scorer failed; `lost` that its last close failed, for all rows. `spans` holds, of
-    parts whose count of what they have seen moves between closes, that count as it was weighed last.
+    `absent`: rows whose scorer failed; `lost`: its last close failed, for all rows.
     """
 
     __slots__ = (
-        "above",
         "absent",
         "close_failures",
-        "columns",
-        "confidence",
-        "gains",
         "lost",
         "name",
+        "named",
         "parts",
-        "present",
-        "raw",
         "scorer",
         "sections",
         "seen",
         "share",
         "spans",
-        "terms",
-        "there",
         "total",
         "touch_failures",
         "touches",
@@ -68,53 +59,33 @@ class Component:
         self.scorer = scorer
         self.name = scorer.name
         self.parts = scorer.parts
+        self.named = tuple(f"{self.name}.{part.name}" for part in self.parts)
         self.weight = weight
         self.share = 0.0
         self.weighted = tuple((i, part) for i, part in enumerate(self.parts) if part.weight > 0.0)
+        self.spans = tuple(i for i, part in self.weighted if part.seen and part.seen not in BARS)  # as in `counted`
         self.total = ordered_sum([part.weight for part in self.parts])
         self.seen = [attrgetter(part.seen) if part.seen else None for part in self.parts]
         self.sections = [CrossSection.freeze(part, np.empty(0)) for part in self.parts]
-        self.raw: list[list[float]] = []
-        self.columns: FloatArray | None = None  # `raw_columns`, from a close or a freezing to the map that follows
-        self.terms: list[list[float]] = []
-        self.there: list[int] = []
-        self.present: list[float] = []
-        self.above: list[float] = []
-        self.confidence: list[float] = []
-        self.gains: list[float] = []
-        self.spans: dict[int, list[float]] = {i: [] for i, part in self.weighted if part.seen and part.seen not in BARS}
         self.absent: list[bool] = []
         self.lost = False
         self.touches: tuple[tuple[tuple[int, ...], TouchParts], ...] = ()  # indexes of weighted parts, their touch
         self.touch_failures = 0
         self.close_failures = 0
+        super().__init__(len(self.parts), len(self.weighted), len(self.spans))
 
     def grow(self, rows: int) -> None:
         """Make room for `rows` rows; new ones are absent in every part."""
-        for _ in range(len(self.raw), rows):
-            self.raw.append([nan] * len(self.parts))
-            self.terms.append([0.0] * len(self.weighted))
-            self.there.append(0)
-            self.present.append(0.0)
-            self.above.append(0.0)
-            self.confidence.append(0.0)
-            self.gains.append(0.0)
-            for counted in self.spans.values():
-                counted.append(nan)
-            self.absent.append(self.lost)
-
-    def forget(self, row: int) -> None:
-        """Every part of one row is absent."""
-        self.raw[row] = [nan] * len(self.parts)
-        self.terms[row] = [0.0] * len(self.weighted)
-        self.there[row] = 0
-        self.present[row] = self.above[row] = self.confidence[row] = self.gains[row] = 0.0
+        if rows > len(self.cells):
+            self.absent += [self.lost] * (rows - len(self.cells))
+            self.add(rows - len(self.cells))
 
     def carry(self, previous: Component) -> bool:
         """Take over the values of `previous`, weights aside the same component; False (and nothing) if it is not."""
         if type(previous.scorer) is not type(self.scorer) or _unweighted(previous.parts) != _unweighted(self.parts):
             return False
-        self.raw, self.absent, self.lost = previous.raw, previous.absent, previous.lost
+        self.raw[:] = previous.raw_columns()
+        self.absent, self.lost = previous.absent, previous.lost
         self.touch_failures = previous.touch_failures
         self.close_failures = previous.close_failures
         columns = zip(self.parts, previous.sections, strict=True)
@@ -136,12 +107,12 @@ class Component:
 
     def put(self, index: int, contract: ContractState, value: float) -> None:
         """Take over a raw value."""
-        self.raw[contract.row][index] = self.usable(index, contract, value)
+        self.open(contract.row).raw[index] = self.usable(index, contract, value)
 
     def count(self, contract: ContractState) -> bool:
         """Map and blend the raw values of one row; True if a present part's input is stale."""
-        row = contract.row
-        fresh, raw, terms = contract.fresh, self.raw[row], self.terms[row]
+        cell = self.open(contract.row)
+        fresh, raw, terms = contract.fresh, cell.raw, cell.terms
         present = known = total = 0.0
         stale, there = False, 0
         for place, (i, part) in enumerate(self.weighted):
@@ -156,83 +127,80 @@ class Component:
             present += weight
             known += weight * freshness * self.maturity(i, contract)
             stale = stale or freshness < 1.0
-        for i, counted in self.spans.items():
-            counted[row] = getattr(contract, self.parts[i].seen)
-        if self.absent[row]:
+        cell.counted = [getattr(contract, self.parts[i].seen) for i in self.spans]
+        if self.absent[contract.row]:
             present, known, stale, there = 0.0, 0.0, False, 0
-        self.there[row], self.present[row] = there, present
-        self.above[row] = total / present - NEUTRAL if present > 0.0 else 0.0
-        self.confidence[row] = confidence = known / self.total
-        self.gains[row] = self.share * confidence
+        cell.there, cell.present = there, present
+        cell.above = total / present - NEUTRAL if present > 0.0 else 0.0
+        cell.confidence = known / self.total
+        cell.gain = self.share * cell.confidence
         return stale
 
-    def score(self, row: int) -> float:
-        """s of one row, 0..100; nan if none of its weighted parts is present."""
-        present = self.present[row]
-        return ordered_sum(self.terms[row]) / present if present > 0.0 else nan
-
-    def pull(self, row: int) -> float:
-        """What the component adds to 50 in the composite: w·c·(s − 50) / Σ w, 0 if absent."""
-        return self.gains[row] * self.above[row]
+    def shown(self, row: int) -> Iterable[tuple[str, tuple[float | None, float | None, float]]]:
+        """By "component.part": (raw value, percentile, weight), None where absent."""
+        for name, part, section, x in zip(self.named, self.parts, self.sections, self.open(row).raw, strict=True):
+            yield name, (None, None, part.weight) if x != x else (x, section.pct(x), part.weight)
 
     def raw_columns(self) -> FloatArray:
-        """Raw values, shape (parts, rows)."""
-        return columns_of(self.raw, len(self.parts))
+        """Raw values of all rows, shape (parts, rows): a view, to be read at once."""
+        self.close()
+        return self.raw
 
     def put_columns(self, raw: FloatArray, seen: Mapping[str, FloatArray]) -> None:
         """Take over raw values of all rows, shape (parts, rows), as `put` does for one; they are to be mapped next."""
-        raw[~np.isfinite(raw)] = np.nan
+        self.cells = [None] * len(self.cells)
+        if not np.isfinite(raw).all():
+            raw[~np.isfinite(raw)] = nan
         for values, part in zip(raw, self.parts, strict=True):
             if part.half and part.seen:
-                values[~(mature_all(seen[part.seen], part.needed) >= 0.5)] = np.nan
-        self.raw = raw.T.tolist()
-        self.columns = raw
+                values[~(mature_all(seen[part.seen], part.needed) >= 0.5)] = nan
+        self.raw[:] = raw
 
     def count_all(self, fresh: FloatArray | None, seen: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Map and blend all rows; `fresh` has shape (moves, rows), None if everything is fresh.
 
         Returns pulls and the weight of stale parts, shape (rows,).
         """
-        raw = self.raw_columns() if self.columns is None else self.columns
-        self.columns = None
-        terms = np.zeros((len(self.weighted), raw.shape[1]))
-        for values, (i, part) in zip(terms, self.weighted, strict=True):
-            np.multiply(part.weight, self.sections[i].pct_all(raw[i]), out=values, where=raw[i] == raw[i])
-        self.terms = terms.T.tolist()
-        there = raw[[i for i, _ in self.weighted]]
-        there = (there == there) & ~np.array(self.absent, dtype=bool)
-        confidence, stale, present = self._weigh(there, fresh, seen)
-        above = _above(terms, present)
-        gains = self.share * confidence
-        self.there = np.einsum("pr,p->r", there, 1 << np.arange(len(there))).tolist()
-        self.present, self.above = present.tolist(), above.tolist()
-        self.confidence, self.gains = confidence.tolist(), gains.tolist()
-        for i in self.spans:
-            self.spans[i] = seen[self.parts[i].seen].tolist()
-        return gains * above, stale
+        raw, terms = self.raw_columns(), self.terms
+        there = np.empty(terms.shape, dtype=np.bool_)
+        for known, values, (i, part) in zip(there, terms, self.weighted, strict=True):
+            np.equal(raw[i], raw[i], out=known)
+            np.multiply(part.weight, self.sections[i].pct_all(raw[i]), out=values)
+            if not known.all():
+                values[~known] = 0.0
+        there &= ~np.array(self.absent, dtype=bool)
+        for place, i in enumerate(self.spans):
+            self.counted[place] = seen[self.parts[i].seen]
+        self.there[:] = np.einsum("pr,p->r", there, 1 << np.arange(len(there)))
+        stale = self._weigh(slice(None), there, fresh, seen)
+        total = np.zeros(terms.shape[1])
+        for values in terms:
+            total += values
+        score = np.full(len(total), NEUTRAL)
+        np.divide(total, self.present, out=score, where=self.present > 0.0)
+        np.subtract(score, NEUTRAL, out=self.above)
+        return self.gain * self.above, stale
 
-    def age(
-        self, rows: Sequence[int], fresh: FloatArray, seen: Mapping[str, FloatArray]
-    ) -> tuple[FloatArray, FloatArray]:
+    def age(self, rows: IntArray, fresh: FloatArray, seen: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
         """`count` for `rows` whose raw values are as they were mapped: freshness `fresh` (moves, rows) alone is new.
 
         Returns pulls and the weight of stale parts, shape (rows,).
         """
-        bits = np.array([self.there[row] for row in rows])
-        there = bits >> np.arange(len(self.weighted))[:, None] & 1 == 1
-        confidence, stale, _ = self._weigh(there, fresh, seen)
-        gains = self.share * confidence
-        for row, known, gain in zip(rows, confidence.tolist(), gains.tolist(), strict=True):
-            self.confidence[row], self.gains[row] = known, gain
-        for i, counted in self.spans.items():
-            for row, count in zip(rows, seen[self.parts[i].seen].tolist(), strict=True):
-                counted[row] = count
-        return gains * np.array([self.above[row] for row in rows]), stale
+        self.close(rows.tolist())
+        there = self.there[rows].astype(np.int64) >> np.arange(len(self.weighted))[:, None] & 1 == 1
+        for place, i in enumerate(self.spans):
+            self.counted[place, rows] = seen[self.parts[i].seen]
+        stale = self._weigh(rows, there, fresh, seen)
+        return self.gain[rows] * self.above[rows], stale
 
     def _weigh(
-        self, there: NDArray[np.bool_], fresh: FloatArray | None, seen: Mapping[str, FloatArray]
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(c, weight of the stale parts, of the present parts) of rows where `there` (weighted parts, rows)."""
+        self,
+        rows: IntArray | slice,
+        there: NDArray[np.bool_],
+        fresh: FloatArray | None,
+        seen: Mapping[str, FloatArray],
+    ) -> FloatArray:
+        """Set `present`, `confidence`, `gain` of `rows`; `there`: (weighted parts, rows). Weight of the stale parts."""
         present, known, stale = np.zeros((3, there.shape[1]))
         for mask, (_, part) in zip(there, self.weighted, strict=True):
             weight = np.where(mask, part.weight, 0.0)
@@ -241,23 +209,9 @@ class Component:
                 stale += np.where(fresh[part.moves] < 1.0, weight, 0.0)
                 weight = weight * fresh[part.moves]
             known += weight * mature_all(seen[part.seen], part.needed) if part.seen else weight
-        return known / self.total, stale, present
-
-
-def _above(terms: FloatArray, present: FloatArray) -> FloatArray:
-    """s − 50 of many rows; `terms` has shape (weighted parts, rows)."""
-    total = np.zeros(terms.shape[1])
-    for values in terms:
-        total += values
-    score: FloatArray = np.divide(total, present, out=np.full(len(total), NEUTRAL), where=present > 0.0)
-    return score - NEUTRAL
-
-
-def columns_of(rows: Sequence[Sequence[float]], width: int) -> FloatArray:
-    """Lists of `width` floats, one a row, as columns: shape (width, rows), contiguous."""
-    flat = np.fromiter(chain.from_iterable(rows), np.float64, width * len(rows))
-    columns: FloatArray = np.ascontiguousarray(flat.reshape(-1, width).T)
-    return columns
+        known /= self.total
+        self.present[rows], self.confidence[rows], self.gain[rows] = present, known, self.share * known
+        return stale
 
 
 def _unweighted(parts: tuple[Part, ...]) -> list[Part]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import explain, kept
 from zmart_stream.scoring.base import Scorer
-from zmart_stream.scoring.board import Board, known
+from zmart_stream.scoring.board import Board
 from zmart_stream.scoring.composite import NEUTRAL
 from zmart_stream.scoring.lineup import Lineup
 from zmart_stream.scoring.marks import ASLEEP, WHOLE
@@ -74,7 +73,8 @@ class ScoringEngine(Board):
                 lineup.failed(component, state, error, ts)
                 return self._recount(state, ts)
             component.touch_failures = 0
-            raw, terms = component.raw[row], component.terms[row]
+            cell = component.cells[row] or component.open(row)
+            raw, terms, pieces = cell.raw, cell.terms, cell.pieces
             for place, i, j, weight, section in slots:
                 value, before = values[place], raw[i]
                 if value == before:
@@ -85,18 +85,19 @@ class ScoringEngine(Board):
                     if section.few:
                         terms[j] = weight * section.pct(value)
                         continue
-                    index = bisect_left(section.ascending, value)  # section.pct, written out
-                    low, width, base, rise = section.pieces[index] or section.piece(index)
-                    terms[j] = weight * (base + rise * ((value - low) / width))
+                    low, high, start, width, base, rise = pieces[j]  # section.pct, written out
+                    if not low < value <= high:
+                        pieces[j] = _, _, start, width, base, rise = section.piece(value)
+                    terms[j] = weight * (base + rise * ((value - start) / width))
                 elif value - value == 0.0 or before == before:  # a part appears or vanishes
                     return self._touch_whole(state, moves, ts)
-            present = component.present[row]
+            present = cell.present
             if present > 0.0:
                 total = 0.0
                 for term in terms:
                     total += term
-                component.above[row] = above = total / present - NEUTRAL
-                pulls[k] = component.gains[row] * above
+                cell.above = above = total / present - NEUTRAL
+                pulls[k] = cell.gain * above
         if still:
             return None
         total = 0.0
@@ -225,11 +226,7 @@ class ScoringEngine(Board):
             score=self.composite(row),
             confidence=self.confidence(row),
             components=self.components(row),
-            parts={
-                f"{c.name}.{part.name}": (known(x), None if x != x else section.pct(x), part.weight)
-                for c in self._lineup.components
-                for part, section, x in zip(c.parts, c.sections, c.raw[row], strict=True)
-            },
+            parts={name: shown for component in self._lineup.components for name, shown in component.shown(row)},
         )
 
     def ranked(self, eligible: Sequence[bool]) -> list[int]:

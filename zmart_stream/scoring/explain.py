@@ -39,14 +39,14 @@ def explain_row(components: Sequence[Component], mark: Mark, contract: ContractS
 def _component(component: Component, contract: ContractState, now: int, *, asleep: bool) -> dict[str, Any]:
     row = contract.row
     parts = [_part(component, i, contract, now, asleep=asleep) for i in range(len(component.parts))]
-    score = component.score(row)
+    cell = component.open(row)
     return {
         "name": component.name,
         "weight": component.weight,
         "share": component.share,
-        "score": _known(score),
-        "confidence": component.confidence[row],
-        "contribution": component.pull(row),
+        "score": NEUTRAL + cell.above if cell.present > 0.0 else None,
+        "confidence": cell.confidence,
+        "contribution": cell.gain * cell.above,
         "failed": component.absent[row],
         "factors": _factors(component, parts),
         "parts": parts,
@@ -81,7 +81,7 @@ def _raw(component: Component, index: int, contract: ContractState, *, asleep: b
     Changes nothing.
     """
     part = component.parts[index]
-    kept = component.raw[contract.row][index]
+    kept = component.open(contract.row).raw[index]
     ask = getattr(component.scorer, "touch_all", None)
     taken = part.weight > 0.0 and not asleep
     if taken or part.moves in AT_CLOSE or ask is None or component.absent[contract.row]:
@@ -108,8 +108,8 @@ def _factors(component: Component, parts: Sequence[dict[str, Any]]) -> list[str]
 
 def _slope(component: Component, index: int, row: int) -> float:
     """Points of the composite per point of a part's percentile."""
-    present = component.present[row]
-    return component.gains[row] * component.parts[index].weight / present if present > 0.0 else 0.0
+    cell = component.open(row)
+    return cell.gain * component.parts[index].weight / cell.present if cell.present > 0.0 else 0.0
 
 
 def smallest_change(components: Sequence[Component], mark: Mark, row: int, target: float) -> dict[str, Any] | None:
@@ -131,7 +131,7 @@ def smallest_change(components: Sequence[Component], mark: Mark, row: int, targe
 
 def _change(component: Component, index: int, row: int, needed: float) -> dict[str, Any] | None:
     """What one part would have to become for the composite to move by `needed` points; None if it cannot."""
-    raw = component.raw[row][index]
+    raw = component.open(row).raw[index]
     slope = _slope(component, index, row)
     if raw != raw or slope <= 0.0:
         return None

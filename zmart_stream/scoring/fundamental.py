@@ -8,7 +8,7 @@ import numpy as np
 
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
-from zmart_stream.scoring.base import FloatArray, Part, PartScorer
+from zmart_stream.scoring.base import FloatArray, Part, PartScorer, slot
 
 EPSILON_USDT = 1.0
 
@@ -20,7 +20,12 @@ class FundamentalScorer(PartScorer):
         self.name = "fundamental"
         self.parts = PARTS
         self.touches = {"open_interest": open_interest, "funding": funding, "basis": basis}
-        self.closes = {"volume_growth": close_volume_growth}
+        self.closes = {
+            "volume_growth": close_volume_growth,
+            "open_interest": slot("oi_change"),
+            "funding": slot("funding_mean_ann", sign=-1.0),
+            "basis": slot("basis_ew", sign=-1.0),
+        }
 
 
 def close_volume_growth(bars: BarView) -> FloatArray:

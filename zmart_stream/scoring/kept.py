@@ -9,7 +9,8 @@ import numpy as np
 
 from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.scoring.composite import NEUTRAL, Component, columns_of, ordered_sum
+from zmart_stream.scoring.cells import columns_of
+from zmart_stream.scoring.composite import NEUTRAL, Component, ordered_sum
 from zmart_stream.scoring.lineup import Lineup
 from zmart_stream.scoring.marks import Mark
 from zmart_stream.scoring.normalise import CrossSection
@@ -38,8 +39,8 @@ def _component(component: Component) -> dict[str, Any]:
         "name": component.name,
         "parts": [part.name for part in component.parts],
         "raw": component.raw_columns().tobytes(),
-        "confidence": np.array(component.confidence).tobytes(),
-        "spans": [(i, np.array(counted).tobytes()) for i, counted in component.spans.items()],
+        "confidence": component.confidence.tobytes(),
+        "counted": component.counted.tobytes(),
         "sections": [section.snapshot() for section in component.sections],
         "absent": bytes(component.absent),
         "lost": component.lost,
@@ -72,13 +73,14 @@ def _check(kept: dict[str, Any], there: dict[str, Component]) -> None:
     expected = {name: [part.name for part in component.parts] for name, component in there.items()}
     if described != expected:
         raise SnapshotError(f"scores: the snapshot has components {described}, the settings {expected}")
-    if any(kept["rows"] != len(component.raw) for component in there.values()):
+    if any(kept["rows"] != len(component.cells) for component in there.values()):
         raise SnapshotError("scores: the snapshot has other rows than the market cache")
 
 
 def _restore_component(kept: dict[str, Any], component: Component, rows: int) -> None:
     raw = np.frombuffer(kept["raw"], dtype=np.float64).reshape(len(component.parts), rows)
-    component.raw[:rows] = raw.T.tolist()
+    component.close()
+    component.raw[:] = raw
     component.absent[:rows] = [bool(x) for x in kept["absent"]]
     component.lost = kept["lost"]
     component.touch_failures = kept["touch_failures"]
@@ -95,15 +97,15 @@ def restore_marks(kept: dict[str, Any], lineup: Lineup, marks: Sequence[Mark], s
     by_name = {component["name"]: component for component in kept["components"]}
     for component in lineup.components:
         known = by_name[component.name]
-        component.confidence = np.frombuffer(known["confidence"], dtype=np.float64).tolist()
-        component.gains = [component.share * confidence for confidence in component.confidence]
-        for i, counted in known["spans"]:
-            component.spans[i] = np.frombuffer(counted, dtype=np.float64).tolist()
+        component.close()
+        component.confidence[:] = np.frombuffer(known["confidence"], dtype=np.float64)
+        component.gain[:] = component.share * component.confidence
+        component.counted[:] = np.frombuffer(known["counted"], dtype=np.float64).reshape(component.counted.shape)
+    pulls = np.stack([component.gain * component.above for component in lineup.components]).T.tolist()
+    gains = np.stack([component.gain for component in lineup.components]).T.tolist()
     held = np.frombuffer(kept["marks"], dtype=np.float64).reshape(6, -1).T.tolist()
-    for state, mark, values in zip(states, marks, held, strict=True):
+    for state, mark, values, pull, gain in zip(states, marks, held, pulls, gains, strict=True):
         mark.value, mark.lid, mark.told, stale, pace, counted = values
         mark.stale, mark.pace = stale > 0.0, int(pace)
         mark.counted = state.fresh if counted else []
-        mark.pulls = [component.pull(state.row) for component in lineup.components]
-        mark.blended = NEUTRAL + ordered_sum(mark.pulls)
-        mark.confidence = ordered_sum([component.gains[state.row] for component in lineup.components])
+        mark.pulls, mark.blended, mark.confidence = pull, NEUTRAL + ordered_sum(pull), ordered_sum(gain)

@@ -14,7 +14,7 @@ from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import SCORERS
-from zmart_stream.scoring.base import AT_CLOSE, FloatArray, PartScorer, Scorer, TouchParts, moving
+from zmart_stream.scoring.base import AT_CLOSE, FloatArray, Part, PartScorer, Scorer, TouchParts, moving
 from zmart_stream.scoring.composite import BARS, Component, ordered_sum, seen_columns
 from zmart_stream.scoring.isolation import checked_close, checked_touch
 from zmart_stream.scoring.normalise import CrossSection
@@ -31,7 +31,7 @@ class Lineup:
     """Raw values of all enabled components, taken from their scorers behind the plug-in boundary.
 
     `plans[moves]`: (component index, component, its touch for `moves`, slots) of every component that moves with
-    `moves`; `spanned[moves]`: (component, part index) where it may move the part's maturity too. `failures` counts by
+    `moves`; `spanned[moves]`: (component, place in `counted`, part) where maturity moves too. `failures` counts by
     component name. `barless` is the largest C of a contract without any bars.
     """
 
@@ -50,9 +50,10 @@ class Lineup:
         self.failures: dict[str, int] = {}
         self.disabled: dict[str, str] = {}
         self.plans: list[Plan] = []
-        self.spanned: list[tuple[tuple[Component, int], ...]] = []
+        self.spanned: list[tuple[tuple[Component, int, Part], ...]] = []
         self.grown_up: tuple[float, float] = (0.0, 0.0)
         self.barless = 1.0
+        self._seen: dict[str, FloatArray] = {}
         self.components: list[Component] = []
         self.settings = settings
         self._install(_made(settings, scorers))
@@ -91,8 +92,8 @@ class Lineup:
 
     def grew(self, state: ContractState, moves: Moves) -> bool:
         """Whether a part that moves with `moves` has seen more, or less, of its window than when it was weighed."""
-        for component, i in self.spanned[moves]:
-            part, before = component.parts[i], component.spans[i][state.row]
+        for component, place, part in self.spanned[moves]:
+            before = component.open(state.row).counted[place]
             seen = getattr(state, part.seen)
             if seen != before and not (seen >= part.needed and before >= part.needed):
                 return True
@@ -121,15 +122,19 @@ class Lineup:
 
     def take_close(self, ts: int) -> None:
         """All parts of all rows at the bar just closed."""
-        bars, seen = self._market.view(), seen_columns(self.components, self._states)
+        bars, self._seen = self._market.view(), seen_columns(self.components, self._states)
         for component in tuple(self.components):
-            self._take_columns(component, bars, seen, ts)
+            self._take_columns(component, bars, self._seen, ts)
+
+    def seen(self) -> dict[str, FloatArray]:
+        """What the parts have seen, of all rows; that of a close just taken is kept for the map that follows."""
+        known, self._seen = self._seen, {}
+        return known or seen_columns(self.components, self._states)
 
     def take_rows(self, ts: int) -> None:
         """All parts of all rows that move within a bar, at the provisional price."""
         for component in tuple(self.components):
             if not component.lost:
-                component.columns = None
                 for state in self._states:
                     self.take_component(component, state, ts)
 
@@ -158,19 +163,14 @@ class Lineup:
         universe = self._universe()
         frozen = False
         for component in self.components:
-            if component.columns is None:
-                component.columns = component.raw_columns()
-            for i, raw in enumerate(component.columns):
+            for i, raw in enumerate(component.raw_columns()):
                 values = raw[universe]
                 if wanted(component.sections[i].count, int(np.isfinite(values).sum())):
                     component.sections[i] = CrossSection.freeze(component.parts[i], values)
                     frozen = True
         if frozen:
             self.plan()
-            return True
-        for component in self.components:
-            component.columns = None
-        return False
+        return frozen
 
     def counts(self) -> list[tuple[int, int]]:
         """(count frozen, count now) of every part."""
@@ -235,7 +235,6 @@ class Lineup:
         self._take_columns(component, self._market.view(), seen_columns((component,), self._states), ts)
         if component.lost:
             return
-        component.columns = None
         for state in self._states:
             self.take_component(component, state, ts)
         universe = self._universe()
@@ -266,8 +265,15 @@ class Lineup:
         self.plans = [tuple(self._planned(moves)) for moves in Moves]
         for component in self.components:
             component.touches = tuple(_touches(component))
-        slots = [[(plan[1], slot[1]) for plan in plans for slot in plan[3]] for plans in self.plans]
-        self.spanned = [tuple((component, i) for component, i in found if i in component.spans) for found in slots]
+        self.spanned = [
+            tuple(
+                (component, place, component.parts[i])
+                for component in self.components
+                for place, i in enumerate(component.spans)
+                if component.parts[i].moves == moves
+            )
+            for moves in Moves
+        ]
 
     def _planned(self, moves: Moves) -> Iterable[tuple[int, Component, TouchParts, tuple[Slot, ...]]]:
         for k, component in enumerate(self.components):

@@ -6,8 +6,9 @@ beyond the ends the end's value. With fewer than 8 values: 100 × Φ((x − loca
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from math import erf, sqrt
+from math import erf, inf, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -18,7 +19,10 @@ from zmart_stream.scoring.base import FloatArray, Part
 LEAST = 8
 """Fewer values than this say too little about a percentile."""
 
-Piece = tuple[float, float, float, float]
+Piece = tuple[float, float, float, float, float, float]
+"""(low, high, start, width, base, rise): for low < x <= high the percentile is base + rise * ((x - start) / width)."""
+NOWHERE: Piece = (inf, -inf, 0.0, 1.0, 0.0, 0.0)
+"""No value lies on it."""
 ROOT2 = sqrt(2.0)
 _NORMAL = NormalDist()
 
@@ -26,13 +30,11 @@ _NORMAL = NormalDist()
 class CrossSection:
     """The frozen values of one part over the universe; `count` of them, ties counted.
 
-    The scalar and the vectorised map do the same operations in the same order: equal bit for bit. Both look up the
-    piece of the line that x lies on, `(low, width, base, rise)`; beyond the ends the piece is flat. With `few` values
-    the reference curve takes its place. `pieces[bisect_left(ascending, x)]` is made at its first use: hundreds of
-    contracts never touch most of them before the next freezing.
+    The scalar and the vectorised map do the same operations in the same order: equal bit for bit. With `few` values
+    the reference curve takes the line's place.
     """
 
-    __slots__ = ("_mids", "_values", "ascending", "count", "few", "part", "pieces")
+    __slots__ = ("_mids", "_values", "ascending", "count", "few", "part")
 
     def __init__(self, part: Part, values: FloatArray, mids: FloatArray, count: int) -> None:
         """`values` distinct and ascending with their `mids`; `freeze` makes them from raw values."""
@@ -41,39 +43,39 @@ class CrossSection:
         self.few = count < LEAST
         self._values = values
         self._mids = mids
-        self.ascending: list[float] = values.tolist()
-        self.pieces: list[Piece | None] = [None] * (len(values) + 1)
+        self.ascending = array("d", values.tobytes())  # a list would be thousands of objects to make at each close
 
     @classmethod
     def freeze(cls, part: Part, raw: FloatArray) -> CrossSection:
         """Freeze the finite ones of `raw`, shape (contracts of the universe,)."""
         found = np.sort(raw[np.isfinite(raw)])
-        first = np.flatnonzero(np.concatenate(([True], found[1:] != found[:-1]))[: len(found)])
-        equal = np.diff(np.append(first, len(found)))
-        mids = 100.0 * (first + 0.5 * equal) / max(len(found), 1)
-        return cls(part, found[first], mids, len(found))
+        count = len(found)
+        first = np.arange(count, dtype=np.float64)
+        equal = found[1:] == found[:-1]
+        if not equal.any():
+            return cls(part, found, 100.0 * (first + 0.5) / max(count, 1), count)
+        kept = np.flatnonzero(np.concatenate(([True], ~equal)))
+        first = first[kept]
+        ties = np.diff(first, append=count)
+        return cls(part, found[kept], 100.0 * (first + 0.5 * ties) / count, count)
 
     def pct(self, x: float) -> float:
         """Percentile of a finite raw value, 0..100."""
         if self.few:
             return self._reference(x)
-        low, width, base, rise = self.piece(bisect_left(self.ascending, x))
-        return base + rise * ((x - low) / width)
+        _, _, start, width, base, rise = self.piece(x)
+        return base + rise * ((x - start) / width)
 
-    def piece(self, index: int) -> Piece:
-        """(low, width, base, rise) of the line left of the value `index`, flat before the first, after the last."""
-        known = self.pieces[index]
-        if known is not None:
-            return known
+    def piece(self, x: float) -> Piece:
+        """The piece of the line that `x` lies on; flat before the first value and after the last."""
         values, mids = self.ascending, self._mids
+        index = bisect_left(values, x)
         if 0 < index < len(values):
-            low, base = values[index - 1], float(mids[index - 1])
-            made = (low, values[index] - low, base, float(mids[index]) - base)
-        else:
-            end = min(index, len(values) - 1)
-            made = (values[end], 1.0, float(mids[end]), 0.0)
-        self.pieces[index] = made
-        return made
+            low, high, base = values[index - 1], values[index], float(mids[index - 1])
+            return low, high, low, high - low, base, float(mids[index]) - base
+        if index:
+            return values[-1], inf, values[-1], 1.0, float(mids[-1]), 0.0
+        return -inf, values[0], values[0], 1.0, float(mids[0]), 0.0
 
     def pct_all(self, raw: FloatArray) -> FloatArray:
         """Percentiles of many raw values, shape (n,); nan stays nan."""

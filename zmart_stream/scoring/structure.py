@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, log
 
 from zmart_stream.market.contract_state import ContractState, Moves
-from zmart_stream.scoring.base import Part, PartScorer, percent
+from zmart_stream.scoring.base import Part, PartScorer, percent, slot
 
 
 class StructureScorer(PartScorer):
@@ -16,7 +16,12 @@ class StructureScorer(PartScorer):
         self.name = "structure"
         self.parts = parts(probe_usdt)
         self.touches = {"spread": spread, "depth": depth, "impact": impact}
-        self.closes = {"efficiency": lambda bars: bars.hour.efficiency}
+        self.closes = {
+            "spread": slot("spread_ew_bps", sign=-1.0),
+            "depth": slot("depth_ew_ln"),
+            "impact": slot("impact_bps", sign=-1.0),
+            "efficiency": lambda bars: bars.hour.efficiency,
+        }
 
 
 def spread(c: ContractState) -> float:
