@@ -66,10 +66,15 @@ def moody_of(engine: ScoringEngine, row: int) -> tuple[float | None, float]:
     return component.score, component.confidence
 
 
+def named(value: Any) -> str:
+    """A test's name for a value: the same in every process, which an address is not."""
+    return value.__name__ if callable(value) else repr(value)
+
+
 WRONG = [broken, (1.0, 2.0, 3.0), 1.0, None, "12", ("a", "b"), (None, 1.0), np.zeros((2, 2)), {1.0: 2, 2.0: 3}]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("wrong", WRONG, ids=named)
 def test_a_failed_touch_makes_the_component_absent_for_that_contract_until_one_succeeds(wrong: Any) -> None:
     market, engine, moody = started()
     state = market.cache.states[0]
@@ -88,7 +93,7 @@ def test_a_failed_touch_makes_the_component_absent_for_that_contract_until_one_s
     assert not engine.notices
 
 
-@pytest.mark.parametrize("wrong", [broken, np.zeros(3), np.zeros((2, 12)), [["a"] * 12] * 3, None], ids=repr)
+@pytest.mark.parametrize("wrong", [broken, np.zeros(3), np.zeros((2, 12)), [["a"] * 12] * 3, None], ids=named)
 def test_a_failed_close_makes_it_absent_for_all_until_the_next_good_one(wrong: Any) -> None:
     market, engine, moody = started()
     moody.closed = wrong
