@@ -169,8 +169,34 @@ class PortfolioTable(Table):
     max_correlation: float = Field(
         0.9, gt=0, le=1, description="Highest pairwise correlation of hour returns in the book."
     )
+    optimiser: Literal[
+        "equal", "score", "inverse_volatility", "min_variance", "risk_parity", "hrp", "max_diversification"
+    ] = Field("risk_parity", description="How the weights are found.")
+    cash: float = Field(0.0, ge=0, le=90, description="Percent of the equity that is never invested.")
     max_weight: float = Field(
         25.0, gt=0, le=100, description="Largest weight of one holding in percent; the rest is cash."
+    )
+    min_weight: float = Field(
+        2.0, ge=0, le=50, description="Smallest weight in percent; at most half an even share of what is invested."
+    )
+    max_sector_weight: float = Field(
+        60.0, gt=0, le=100, description="Largest weight of a sector in percent; contracts without a sector are exempt."
+    )
+    max_turnover: float = Field(
+        100.0, gt=0, le=100, description="Percent of the equity that one re-weighting may move."
+    )
+    bps_per_point: float = Field(
+        2.0, ge=0, le=1000, description="Basis points that a point of score is taken to earn in a swap: a brake."
+    )
+    cost_safety: float = Field(1.25, ge=0, le=100, description="Times its cost that a swap has to earn.")
+    signal_points: float = Field(
+        5.0, ge=0, le=100, description="Points added to the gap of a swap that an approved signal asks for."
+    )
+    start_usdt: float = Field(
+        100_000.0, gt=0, le=1e9, description="Paper equity in USDT that a new ledger begins with."
+    )
+    swap_horizon: Duration = Field(
+        7 * 86400.0, ge=3600, le=90 * 86400.0, description="Time after which a swap's result is final."
     )
     grace: int = Field(2, ge=1, le=100, description="Bars a holding may be ineligible before it leaves.")
     reentry: Duration = Field(86400.0, ge=0, description="Time before a contract that left may enter again.")

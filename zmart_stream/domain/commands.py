@@ -43,6 +43,34 @@ class Rebalance(Command, frozen=True, kw_only=True, gc=False):
     note: str = ""
 
 
+class PinHolding(Command, frozen=True, kw_only=True, gc=False):
+    """Let the machine never replace or remove `symbol`, short of its delisting."""
+
+    symbol: str
+    note: str = ""
+
+
+class UnpinHolding(Command, frozen=True, kw_only=True, gc=False):
+    """End a pin."""
+
+    symbol: str
+    note: str = ""
+
+
+class BlockSymbol(Command, frozen=True, kw_only=True, gc=False):
+    """Keep `symbol` out of the book: not eligible until it is unblocked."""
+
+    symbol: str
+    note: str = ""
+
+
+class UnblockSymbol(Command, frozen=True, kw_only=True, gc=False):
+    """End a block, and the bar that an operator's removal left."""
+
+    symbol: str
+    note: str = ""
+
+
 class Pause(Command, frozen=True, kw_only=True, gc=False):
     """The book holds until `Resume`; everything else goes on."""
 

@@ -26,6 +26,10 @@ Input = (
     | commands.RemoveHolding
     | commands.ReplaceHolding
     | commands.Rebalance
+    | commands.PinHolding
+    | commands.UnpinHolding
+    | commands.BlockSymbol
+    | commands.UnblockSymbol
     | commands.Pause
     | commands.Resume
     | commands.Recalculate
@@ -47,6 +51,11 @@ Derived = (
     | portfolio.HoldChanged
     | portfolio.BookReady
     | portfolio.FlagsChanged
+    | portfolio.WeightsKept
+    | portfolio.BookTraded
+    | portfolio.SwapMeasured
+    | portfolio.FundingPaid
+    | portfolio.EquityMarked
     | commands.CommandDone
     | commands.PluginDisabled
     | commands.Reconfigured

@@ -73,7 +73,17 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace: int = 2
     reentry_s: float = 86400.0
     depth_candidates: int = 40
+    optimiser: str = "risk_parity"  # a name of portfolio.OPTIMISERS
+    cash: float = 0.0  # percent of equity that is never invested
     max_weight: float = 25.0  # percent of equity a holding may take; what is left over is cash
+    min_weight: float = 2.0  # percent
+    max_sector_weight: float = 60.0  # percent; contracts without a sector are exempt
+    max_turnover: float = 100.0  # percent of equity traded one way per re-weighting
+    bps_per_point: float = 2.0  # what a point of score is taken to earn in a swap
+    cost_safety: float = 1.25  # times its cost a swap has to earn
+    signal_points: float = 5.0  # added to the gap of a swap that an approved signal asks for
+    start_usdt: float = 100_000.0  # paper equity of a new ledger
+    swap_horizon_s: float = 7 * 86400.0  # after it a swap's result is final
     sectors: dict[str, str] = {}  # base -> sector, over the built-in table
 
 
