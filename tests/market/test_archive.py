@@ -111,3 +111,23 @@ def test_what_does_not_fit_is_refused() -> None:
     broken = data["hours"]["live"] | {"shape": [7, 5]}
     with pytest.raises(SnapshotError, match="array"):
         restored(data | {"hours": data["hours"] | {"live": broken}})
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_close_that_ended_a_day_is_seen_alike_after_a_restore(full: bool, seed: int) -> None:
+    """In the hour after midnight `view` is still of the close before the day was committed: nothing else tells it."""
+    rng = np.random.default_rng(seed)
+    market, blocks, amended = lived(seed)
+    while market.cache.hour_start % DAY:
+        move(market, rng, market.cache.hour_start)
+        blocks += [m for m in market.close() if isinstance(m, BarBlock)]
+    other = restored(market.cache.snapshot(full=full))
+    if not full:
+        for block in blocks:
+            other.cache.load_block(block)
+        for message in amended:
+            other.cache.load_amended(message)
+    one, two = market.cache.view().day, other.cache.view().day
+    for name in ("seen", "turnover_7", "turnover_20", "rsi", "macd", "boll_mean"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert (one.seen < market.cache.days.live[0]).all()  # without the day that the close committed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -25,7 +26,7 @@ from zmart_stream.market.figures import WEEK, Recent, day_columns, hour_columns,
 from zmart_stream.market.handback import hand_back_days, hand_back_hours, hand_back_row_days, hand_back_row_hours
 from zmart_stream.market.history import Amendment, follow_price, load_days, load_hours, put_back
 from zmart_stream.market.roster import Roster
-from zmart_stream.market.series import Series
+from zmart_stream.market.series import Series, packed, unpacked
 from zmart_stream.market.trail import Trace
 
 _FORMING = attrgetter("h_open", "h_high", "h_low", "h_close", "h_lots", "h_turnover", "h_buy", "h_sell", "h_count")
@@ -267,9 +268,20 @@ class MarketCache(Roster):
             self._refilled()
 
     def _refilled(self) -> None:
+        """The rings came from storage: what is computed of them is anew; a day's close was in the snapshot."""
         self.hours.trail.forget()
-        self._changed_rings()
+        self._drawdowns.forget()
+        self._recent = None
         self._pending_known = False
+
+    def day_closed(self) -> dict[str, Any] | None:
+        """The figures of a close that also ended a day, while they are what `view` gives, for the snapshot."""
+        day = self._close_of_day
+        return None if day is None else {f.name: packed(getattr(day, f.name)) for f in fields(DayColumns)}
+
+    def take_day_closed(self, data: dict[str, Any] | None) -> None:
+        """Inverse of `day_closed`."""
+        self._close_of_day = None if data is None else DayColumns(**{name: unpacked(x) for name, x in data.items()})
 
     def snapshot(self, *, full: bool) -> dict[str, Any]:
         """Everything as msgpack-able values; without `full` the rings are left to storage."""

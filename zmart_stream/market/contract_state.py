@@ -315,15 +315,14 @@ class ContractState:
         """Every slot but identity and contract, in the order of `DUMPED`, msgpack-able."""
         return [getattr(self, name) for name in DUMPED]
 
-    def fill(self, values: list[Any]) -> None:
-        """Inverse of `dump`."""
-        for name, value in zip(DUMPED, values, strict=True):
-            setattr(self, name, value)
-        self.bids = tuple((float(p), int(q)) for p, q in self.bids)
-        self.asks = tuple((float(p), int(q)) for p, q in self.asks)
-        self.settlements = [(int(t), float(r), float(h)) for t, r, h in self.settlements]
-        self.fresh = [float(x) for x in self.fresh]
-
 
 DUMPED = tuple(name for name in ContractState.__slots__ if name not in ("symbol", "row", "contract"))
 """Slots that a snapshot carries."""
+
+FLAGS = _names("inverse in_universe delisted halted live watch price_is_mid impact_extrapolated")
+COUNTS = (*_TIMES, "exec_since", "ticker_since", "oi_first", *FLAGS)
+"""Slots of whole numbers; flags are 0 or 1 in a column."""
+LOOSE = _names("status bids asks depth_source settlements bid_lots ask_lots")
+"""Slots that make no column: words, levels, and lots as the venue gave them."""
+FIGURES = tuple(name for name in DUMPED if name not in (*COUNTS, *LOOSE, "fresh"))
+"""Slots of floats."""

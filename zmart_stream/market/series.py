@@ -151,7 +151,7 @@ class Series:
 def packed(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     """An array as plain values: shape, dtype, little-endian bytes."""
     little = array.dtype.newbyteorder("<")
-    return {"shape": list(array.shape), "dtype": little.str, "data": np.ascontiguousarray(array, little).tobytes()}
+    return {"shape": list(array.shape), "dtype": little.str, "data": array.astype(little, copy=False).tobytes()}
 
 
 def unpacked(data: dict[str, Any]) -> np.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.scoring.base import FloatArray, Part, Scorer, TouchParts
+from zmart_stream.scoring.base import AT_CLOSE, FloatArray, Part, Scorer, TouchParts
 from zmart_stream.scoring.cells import Table, columns_of
 from zmart_stream.scoring.normalise import CrossSection
 
@@ -149,12 +149,24 @@ class Component(Table):
     def put_columns(self, raw: FloatArray, seen: Mapping[str, FloatArray]) -> None:
         """Take over raw values of all rows, shape (parts, rows), as `put` does for one; they are to be mapped next."""
         self.cells = [None] * len(self.cells)
+        self.raw[:] = self._usable(raw, seen)
+
+    def put_closed(self, rows: IntArray, raw: FloatArray, seen: Mapping[str, FloatArray]) -> None:
+        """Take over, of raw values (parts, rows), those that only `close` gives, and of parts without weight."""
+        self.close(rows.tolist())
+        values = self._usable(raw, seen)
+        for i, part in enumerate(self.parts):
+            if part.moves in AT_CLOSE or part.weight <= 0.0:
+                self.raw[i, rows] = values[i]
+
+    def _usable(self, raw: FloatArray, seen: Mapping[str, FloatArray]) -> FloatArray:
+        """`usable` in place, for columns of raw values."""
         if not np.isfinite(raw).all():
             raw[~np.isfinite(raw)] = nan
         for values, part in zip(raw, self.parts, strict=True):
             if part.half and part.seen:
                 values[~(mature_all(seen[part.seen], part.needed) >= 0.5)] = nan
-        self.raw[:] = raw
+        return raw
 
     def count_all(self, fresh: FloatArray | None, seen: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Map and blend all rows; `fresh` has shape (moves, rows), None if everything is fresh.

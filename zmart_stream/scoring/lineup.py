@@ -106,17 +106,17 @@ class Lineup:
 
     def take_closed(self, states: Sequence[ContractState], ts: int) -> None:
         """The parts of some contracts that only closed bars move."""
-        bars = self._market.view(np.array([state.row for state in states], dtype=np.intp))
+        rows = np.array([state.row for state in states], dtype=np.intp)
+        bars = self._market.view(None if len(rows) == len(self._states) else np.sort(rows))
+        seen = seen_columns(self.components, bars.contracts)
         for component in tuple(self.components):
             raw = self._closed(component, bars, ts)
-            columns = [None] * len(states) if raw is None else raw.T.tolist()
-            for state, values in zip(states, columns, strict=True):
-                if values is None:
+            if raw is None:
+                for state in states:
                     component.absent[state.row] = True
-                    continue
-                for i, part in enumerate(component.parts):
-                    if part.moves in AT_CLOSE or part.weight <= 0.0:
-                        component.put(i, state, values[i])
+                continue
+            component.put_closed(bars.rows, raw, seen)
+            for state in states:
                 if component.absent[state.row]:
                     self.take_component(component, state, ts)
 
