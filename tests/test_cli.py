@@ -73,9 +73,11 @@ def call(folder: Path, *arguments: str, **extra: str) -> Told:
 
 
 async def ask(at: Desk, *arguments: str, **extra: str) -> tuple[int, str, str]:
-    """The entry point against a running server."""
+    """The entry point against a running server; what either of them wrote is shown when the test fails."""
     url = f"http://127.0.0.1:{at.port}"
-    return await asyncio.to_thread(lambda: call(CHECKOUT, *arguments, ZMART_URL=url, **extra))
+    told = await asyncio.to_thread(lambda: call(CHECKOUT, *arguments, ZMART_URL=url, **extra))
+    print(*arguments, told.returncode, told.stdout, told.stderr, sep="\n")
+    return told
 
 
 def verbs(command, path=()):

@@ -261,6 +261,19 @@ class Daemon(Running):
         topics = self.status()["feed"]["topics"]
         return bool(topics["wanted"] and topics["wanted"] == topics["covered"])
 
+    def repaired(self) -> Json:
+        """Wait until no closed bar waits for its repair and all of them are on disk; the status then."""
+
+        def done() -> Json | None:
+            status = self.status()
+            # the core knows a repair a batch before the database does
+            waits = status["contracts"]["unrepaired"] or status["storage"]["pending"]
+            return None if waits else status
+
+        found = self.until("repairs on disk", done)
+        assert found is not None
+        return found
+
     def book_ready(self) -> Json:
         """Wait for the first full book; the portfolio then."""
         self.until("a full book", lambda: self.status()["book"]["ready"])

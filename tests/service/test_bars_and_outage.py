@@ -62,7 +62,7 @@ class Pair:
 
     def repaired(self) -> Json:
         """Wait until nothing waits for its repair."""
-        return self.daemon.until("repairs", lambda: (s := self.daemon.status())["contracts"]["unrepaired"] == 0 and s)
+        return self.daemon.repaired()
 
 
 def nanoseconds(iso: str) -> int:

@@ -89,8 +89,9 @@ class Rig:
         except OSError:
             return False
 
-    def hour(self) -> int:
-        as_of = datetime.fromisoformat(self.daemon.status()["as_of"])
+    def hour(self, status: Json | None = None) -> int:
+        """Start (ns) of the hour that is forming, or was in `status`."""
+        as_of = datetime.fromisoformat((status or self.daemon.status())["as_of"])
         return int(as_of.timestamp() * 1000) * 1_000_000 // HOUR_NS * HOUR_NS
 
 
@@ -278,8 +279,7 @@ def test_afterwards_every_bar_is_the_venues_kline(rig: Rig) -> None:
     daemon, last = rig.daemon, rig.hour()
     rig.healed()
     daemon.until("two more hours", lambda: rig.hour() >= last + 2 * HOUR_NS)
-    daemon.until("repairs", lambda: daemon.status()["contracts"]["unrepaired"] == 0)
-    until = rig.hour() - HOUR_NS
+    until = rig.hour(daemon.repaired()) - HOUR_NS
     bars = stored.bars(daemon.state, rig.began, until)
     hours = {start for _, start in bars}
     print(f"{len(hours)} hours, {len(bars)} bars, {sum(bar.amended for bar in bars.values())} repaired")

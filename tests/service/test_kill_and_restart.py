@@ -110,7 +110,7 @@ class Story:
         with ending(daemon):
             before = min(self.lows.values())
             daemon.until("streaks to go on", lambda: self.streak(daemon) > before)
-            daemon.until("repairs", lambda: daemon.status()["contracts"]["unrepaired"] == 0)
+            daemon.repaired()
             self.check_history(daemon.state)
             newest = max(start for _, start in stored.bars(daemon.state, 0, 1 << 62))
             bars = stored.bars(daemon.state, newest - 40 * HOUR_NS, newest)
