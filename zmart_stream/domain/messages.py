@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zmart_stream.domain import bars, commands, market, portfolio, scores
+from zmart_stream.domain import bars, commands, market, portfolio, scores, signals
 
 Input = (
     market.Ticker
@@ -37,6 +37,7 @@ Input = (
     | commands.DisablePlugin
     | commands.StorageDegraded
     | commands.StorageRecovered
+    | signals.SubmitSignal
 )
 
 Derived = (
@@ -56,6 +57,13 @@ Derived = (
     | portfolio.SwapMeasured
     | portfolio.FundingPaid
     | portfolio.EquityMarked
+    | signals.SignalReceived
+    | signals.SignalRejected
+    | signals.SignalRepeated
+    | signals.SignalEvaluated
+    | signals.SignalDecided
+    | signals.SignalEnded
+    | signals.SignalSettled
     | commands.CommandDone
     | commands.PluginDisabled
     | commands.Reconfigured

@@ -87,9 +87,48 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True):
     sectors: dict[str, str] = {}  # base -> sector, over the built-in table
 
 
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent: its weight in the consensus and the plug-in's own options."""
+
+    name: str
+    weight: float = 1.0  # above 0
+    path: str | None = None  # dotted path "package.module:Class" or None for built-in and entry points
+    options: dict[str, Any] = {}
+
+
+class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One detector: how long it keeps silent about a contract and direction, and the plug-in's own thresholds."""
+
+    name: str
+    cooldown_s: float = 86400.0
+    path: str | None = None
+    options: dict[str, Any] = {}
+
+
+class SignalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How signals are judged."""
+
+    approve_at: float = 0.55  # consensus probability from which a signal is approved
+    quorum: int = 3  # agents that have to speak
+    dedupe_s: float = 60.0
+    expires_s: float = 900.0  # of a signal that does not say when it expires
+    outcome_horizon_s: float = 86400.0
+    tilt_ttl_s: float = 86400.0  # how long an approved signal tilts a weight
+    tilt_up: float = 1.25
+    tilt_down: float = 0.8
+    max_data_bytes: int = 16384  # of signal_data as JSON
+    half_life_s: float = 30 * 86400.0  # of what scorecards count
+    calibrate_after: int = 30  # outcomes from which a source's hit rate replaces its confidence
+    learn_weights: bool = False
+    failures_to_disable: int = 3
+    agents: tuple[AgentSettings, ...] | None = None  # None: the built-in ones, weight 1 each
+    detectors: tuple[DetectorSettings, ...] = ()
+
+
 class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the core is tuned by."""
 
     market: MarketSettings = MarketSettings()
     scoring: ScoringSettings = ScoringSettings()
     portfolio: PortfolioSettings = PortfolioSettings()
+    signals: SignalSettings = SignalSettings()
