@@ -10,6 +10,7 @@ import msgspec
 
 from zmart_stream.domain.settings import CoreSettings, PortfolioSettings
 from zmart_stream.domain.standing import Standing
+from zmart_stream.portfolio.economics import Leg, price_leg
 from zmart_stream.portfolio.symbols import SymbolManager
 
 HOUR = 3600 * 1_000_000_000
@@ -44,10 +45,15 @@ def uncorrelated(symbols: Sequence[str]) -> list[list[float]]:
     return [[1.0 if a == b else 0.0 for b in symbols] for a in symbols]
 
 
-def manager(correlation: Any = uncorrelated, **settings: Any) -> SymbolManager:
+def cheap(symbol: str) -> Leg:
+    return price_leg(symbol, taker_fee=0.0, spread_bps=0.0, impact_bps=0.0)
+
+
+def manager(correlation: Any = uncorrelated, price: Any = cheap, **settings: Any) -> SymbolManager:
     numbers = count(1)
     return SymbolManager(
         CoreSettings(portfolio=PortfolioSettings(**settings)),
         new_id=lambda ts: f"{ts}-{next(numbers)}",
         correlation=correlation,
+        price=price,
     )

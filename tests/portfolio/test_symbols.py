@@ -244,9 +244,9 @@ def test_refusals_have_stable_codes(command: Any, code: str) -> None:
         assert "feed_live" in str(refused.value)
 
 
-def test_operator_is_refused_while_the_book_holds() -> None:
+def test_operator_is_refused_while_storage_fails() -> None:
     book = filled()
-    book.hold.begin("paused")
+    book.hold.begin("storage", "disk full")
     with pytest.raises(CommandRefusedError) as refused:
         book.command(RemoveHolding(ts=T0, request_id="1", symbol="C01"), standings(dict(TEN)))
     assert refused.value.code == "holding"

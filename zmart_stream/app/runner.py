@@ -114,7 +114,7 @@ class Runner:
             self._waiting.pop(command.request_id, None)
         for message in cascade:
             if isinstance(message, CommandDone) and not message.accepted:
-                raise CommandRefusedError(message.code, message.detail)
+                raise CommandRefusedError(message.code, message.detail, **message.facts)
         return cascade
 
     def committed(self, messages: Sequence[Message]) -> None:

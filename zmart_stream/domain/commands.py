@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import CoreSettings
@@ -122,6 +124,7 @@ class CommandDone(Message, frozen=True, kw_only=True, gc=False):
     accepted: bool
     code: str = "ok"
     detail: str = ""
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)  # figures behind a refusal, JSON-ready
 
 
 class PluginDisabled(Message, frozen=True, kw_only=True, gc=False):

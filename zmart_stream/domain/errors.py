@@ -72,9 +72,10 @@ class SnapshotError(ZmartError):
 class CommandRefusedError(ZmartError):
     """The core refused a command: `code` is stable, e.g. unknown_symbol, already_in_book, book_full, not_eligible."""
 
-    def __init__(self, code: str, detail: str) -> None:
-        """Keep the stable code beside the words."""
+    def __init__(self, code: str, detail: str, **facts: object) -> None:
+        """Keep the stable code beside the words; `facts` are the figures behind them, JSON-ready, such as `gates`."""
         self.code = code
+        self.facts = facts
         super().__init__(detail)
 
 

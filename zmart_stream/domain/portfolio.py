@@ -32,6 +32,7 @@ class Portfolio(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     holdings: tuple[Holding, ...] = ()
     cash: float = 100.0
+    blocked: tuple[str, ...] = ()  # symbols that an operator keeps out, in the order of their blocking
 
 
 class PortfolioChange(Message, frozen=True, kw_only=True, gc=False):

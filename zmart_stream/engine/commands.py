@@ -127,5 +127,10 @@ def _done(command: Command, detail: str = "") -> CommandDone:
 
 def _refused(command: Command, refusal: CommandRefusedError) -> CommandDone:
     return CommandDone(
-        ts=command.ts, request_id=command.request_id, accepted=False, code=refusal.code, detail=str(refusal)
+        ts=command.ts,
+        request_id=command.request_id,
+        accepted=False,
+        code=refusal.code,
+        detail=str(refusal),
+        facts=refusal.facts,
     )

@@ -12,6 +12,7 @@ from zmart_stream.domain.standing import Standing
 from zmart_stream.engine.ids import IdSource
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState
+from zmart_stream.portfolio.economics import Leg, price_leg
 from zmart_stream.portfolio.symbols import SymbolManager
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.engine import ScoringEngine
@@ -43,7 +44,7 @@ class Stages:
         probe_usdt, sectors = settings.scoring.probe_usdt, settings.portfolio.sectors
         self.market = MarketCache(settings.market, probe_usdt=probe_usdt, sectors=sectors)
         self.scoring = ScoringEngine(settings.scoring, scorers, self.market)
-        self.symbols = SymbolManager(settings, new_id=self.ids.new, correlation=self._correlation)
+        self.symbols = SymbolManager(settings, new_id=self.ids.new, correlation=self._correlation, price=self._price)
         self.symbols.reconfigure(settings, revision=revision)
         self._facts: dict[int, Facts] = {}
 
@@ -98,6 +99,18 @@ class Stages:
     def ranked(self, standings: dict[str, Standing]) -> list[int]:
         """Rows of the eligible contracts, best first; holdings are judged at a holding's limits."""
         return self.scoring.ranked(self.symbols.eligible(standings))
+
+    def _price(self, symbol: str) -> Leg:
+        """What a trade in a contract costs now, at the probed size; without a price for one that is not known."""
+        state = self.market.by_symbol.get(symbol)
+        if state is None:
+            return price_leg(symbol, taker_fee=np.nan, spread_bps=np.nan, impact_bps=np.nan)
+        return price_leg(
+            symbol,
+            taker_fee=state.contract.taker_fee,
+            spread_bps=state.spread_ew_bps,
+            impact_bps=state.impact_bps,
+        )
 
     def _correlation(self, symbols: Sequence[str]) -> list[list[float]]:
         """EW correlation of hourly returns, nan for a contract that is not known."""

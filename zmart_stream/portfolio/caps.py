@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.settings import PortfolioSettings
 from zmart_stream.domain.standing import Standing
 
@@ -13,12 +14,19 @@ Correlation = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """EW correlation of hourly returns of the symbols, as a matrix in their order; nan where there is no history."""
 
 
-class CapBreach(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Why a contract may not join these holdings."""
+Numbers = dict[str, float | str | None]
 
-    code: str  # sector, correlation
+
+class Obstacle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why something that would have come is not done: stable code, words, figures."""
+
+    code: str  # sector, correlation, reentry; of a swap: replace_margin, min_hold, swap_limit, does_not_pay
     text: str
-    numbers: dict[str, float | str | None]
+    numbers: Numbers
+
+    def refusal(self) -> CommandRefusedError:
+        """The same as the answer to whoever asked for it."""
+        return CommandRefusedError(self.code, self.text, numbers=self.numbers)
 
 
 class Caps:
@@ -40,11 +48,11 @@ class Caps:
         self._likely = tuple(likely)
         self._pairs: dict[tuple[str, str], float] = {}
 
-    def breach(self, symbol: str, book: Sequence[str]) -> CapBreach | None:
+    def breach(self, symbol: str, book: Sequence[str]) -> Obstacle | None:
         """What stands against `symbol` beside the holdings `book`, None if nothing does."""
         return self._sector(symbol, book) or self._correlated(symbol, book)
 
-    def _sector(self, symbol: str, book: Sequence[str]) -> CapBreach | None:
+    def _sector(self, symbol: str, book: Sequence[str]) -> Obstacle | None:
         sector = self._sector_of(symbol)
         if sector is None:
             return None
@@ -53,20 +61,20 @@ class Caps:
         if count < limit:
             return None
         text = f"{symbol}: {count} of at most {limit} holdings are in sector {sector}"
-        return CapBreach(code="sector", text=text, numbers={"sector": sector, "held": count, "max_per_sector": limit})
+        return Obstacle(code="sector", text=text, numbers={"sector": sector, "held": count, "max_per_sector": limit})
 
     def _sector_of(self, symbol: str) -> str | None:
         standing = self._standings.get(symbol)
         return standing.sector if standing is not None else None
 
-    def _correlated(self, symbol: str, book: Sequence[str]) -> CapBreach | None:
+    def _correlated(self, symbol: str, book: Sequence[str]) -> Obstacle | None:
         limit = self._settings.max_correlation
         for held in book:
             value = self._pair(symbol, held, book)
             if value > limit:  # an unknown correlation (nan) is no reason against a contract
                 text = f"{symbol}: correlation {value:.3f} with {held} is above {limit:g}"
-                numbers: dict[str, float | str | None] = {"with": held, "correlation": value, "max_correlation": limit}
-                return CapBreach(code="correlation", text=text, numbers=numbers)
+                numbers: Numbers = {"with": held, "correlation": value, "max_correlation": limit}
+                return Obstacle(code="correlation", text=text, numbers=numbers)
         return None
 
     def _pair(self, a: str, b: str, book: Sequence[str]) -> float:

@@ -8,6 +8,8 @@ from zmart_stream.domain.settings import MarketSettings, PortfolioSettings
 from zmart_stream.domain.standing import Standing
 
 Figure = float | str | bool | None
+BLOCKED = "blocked"
+"""The gate that an operator shuts."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -26,6 +28,7 @@ class Eligibility:
     """Judges standings; a holding gets 0.7 × the turnover minimum and 1.5 × the spread maximum."""
 
     def __init__(self, market: MarketSettings, portfolio: PortfolioSettings) -> None:
+        self.blocked: frozenset[str] = frozenset()  # what operators keep out
         self._listed_days = market.min_listed_days
         self._turnover = (market.min_turnover_usdt, market.min_turnover_usdt * portfolio.held_turnover_factor)
         self._spread = (portfolio.max_spread_bps, portfolio.max_spread_bps * portfolio.held_spread_factor)
@@ -54,6 +57,7 @@ class Eligibility:
             and s.spread_bps <= spread
             and s.sides_filled
             and s.live
+            and s.symbol not in self.blocked
         )
 
     def candidate_gates(self, standing: Standing) -> tuple[Gate, ...]:
@@ -82,6 +86,7 @@ class Eligibility:
             Gate(name="both_sides", ok=s.sides_filled, value=s.sides_filled, limit=True),
             Gate(name="feed_live", ok=s.live, value=s.live, limit=True),
             Gate(name="composite", ok=s.score is not None, value=s.score, limit="present"),
+            Gate(name=BLOCKED, ok=s.symbol not in self.blocked, value=s.symbol in self.blocked, limit=False),
         )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import nan
 
 from zmart_stream.domain.settings import PortfolioSettings
 from zmart_stream.domain.standing import Standing
-from zmart_stream.portfolio.caps import CapBreach, Caps, Correlation
+from zmart_stream.portfolio.caps import Caps, Correlation, Obstacle
+from zmart_stream.portfolio.economics import Economics, Leg, SwapVerdict, judge_swap
 from zmart_stream.portfolio.eligibility import Eligibility
 from zmart_stream.portfolio.memory import Memory
+
+Price = Callable[[str], Leg]
+"""What a trade in a contract would cost now."""
 
 _LIKELY = 40
 
@@ -29,19 +34,36 @@ class Field:
         eligibility: Eligibility,
         settings: PortfolioSettings,
         correlation: Correlation,
+        price: Price,
     ) -> None:
         self.ts = ts
         self.standings = standings
         self.eligibility = eligibility
         self.eligible = sorted((s for s in standings.values() if eligibility.candidate(s)), key=by_merit)
         self._caps = Caps(settings, standings, correlation, [s.symbol for s in self.eligible[:_LIKELY]])
+        self._price = price
+        self._economics = Economics(
+            bps_per_point=settings.bps_per_point,
+            cost_safety=settings.cost_safety,
+            signal_points=settings.signal_points,
+        )
 
     def score(self, symbol: str) -> float | None:
         """The composite of `symbol`, None if it has none or is unknown."""
         standing = self.standings.get(symbol)
         return standing.score if standing is not None else None
 
-    def breach(self, symbol: str, book: Sequence[str]) -> CapBreach | None:
+    def gap(self, symbol_out: str, symbol_in: str) -> float:
+        """Points by which `symbol_in` outscores `symbol_out`; nan where one has no composite."""
+        leads, trails = self.score(symbol_in), self.score(symbol_out)
+        return nan if leads is None or trails is None else round(leads - trails, 6)
+
+    def verdict(self, symbol_out: str, symbol_in: str, extra_points: float = 0.0) -> SwapVerdict:
+        """Whether replacing `symbol_out` by `symbol_in` pays at the present prices; without a gap it does not."""
+        out, into = self._price(symbol_out), self._price(symbol_in)
+        return judge_swap(self.gap(symbol_out, symbol_in), out, into, self._economics, extra_points=extra_points)
+
+    def breach(self, symbol: str, book: Sequence[str]) -> Obstacle | None:
         """What the caps say against `symbol` beside the holdings `book`."""
         return self._caps.breach(symbol, book)
 

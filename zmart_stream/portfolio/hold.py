@@ -31,7 +31,11 @@ class Hold:
     @property
     def reason(self) -> str:
         """The most important cause with its detail, "" while the book does not hold."""
-        code = self.code
+        return self.words(*_ORDER)
+
+    def words(self, *causes: Cause) -> str:
+        """The first of `causes` that is in force, with its detail; "" if none is."""
+        code = next((cause for cause in causes if cause in self._causes), None)
         if code is None:
             return ""
         detail = self._causes[code]

@@ -1,89 +1,119 @@
-"""What an operator does to the book: add, remove, replace, rebalance, and the reasons to refuse."""
+"""What an operator does to the book: add, remove, replace, pin, block, and the reasons to refuse."""
 
 from __future__ import annotations
 
-from zmart_stream.domain.commands import AddHolding, Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import (
+    AddHolding,
+    BlockSymbol,
+    PinHolding,
+    RemoveHolding,
+    ReplaceHolding,
+    UnblockSymbol,
+    UnpinHolding,
+)
 from zmart_stream.domain.errors import CommandRefusedError
-from zmart_stream.domain.portfolio import PortfolioChange
+from zmart_stream.domain.portfolio import ChangeKind, PortfolioChange
 from zmart_stream.domain.settings import PortfolioSettings
-from zmart_stream.domain.standing import Standing
+from zmart_stream.portfolio.admission import admit, held, newcomer, require_place
 from zmart_stream.portfolio.book import Book, Why
-from zmart_stream.portfolio.eligibility import failing
+from zmart_stream.portfolio.caps import Numbers
 from zmart_stream.portfolio.field import Field
+from zmart_stream.portfolio.hand import Hand
 from zmart_stream.portfolio.memory import Memory
 
-Numbers = dict[str, float | str | None]
+BookCommand = AddHolding | RemoveHolding | ReplaceHolding | PinHolding | UnpinHolding | BlockSymbol | UnblockSymbol
+TRADES = (AddHolding, RemoveHolding, ReplaceHolding)
+"""Commands that change what is held."""
 
 
 class Operator:
-    """Carries out operator commands. Every method raises CommandRefusedError with a stable code."""
+    """Carries out operator commands: scores, ages, pays and limits do not bind an operator, eligibility and caps do."""
 
-    def __init__(self, book: Book, memory: Memory, settings: PortfolioSettings, publish_step: float) -> None:
+    def __init__(self, book: Book, memory: Memory, hand: Hand, settings: PortfolioSettings) -> None:
         self._book = book
         self._memory = memory
+        self._hand = hand
         self._settings = settings
-        self._limits = (settings.max_weight, publish_step)
 
-    def add(self, field: Field, command: AddHolding) -> PortfolioChange:
-        """Take a contract in; scores and re-entry do not bind the operator, eligibility and caps do."""
-        standing = self._newcomer(field, command.symbol)
-        if len(self._book.holdings) >= self._settings.max_symbols:
-            raise CommandRefusedError("book_full", f"all {self._settings.max_symbols} places are taken")
-        self._admit(field, standing, self._book.symbols)
-        numbers: Numbers = {"score_in": standing.score}
-        why = Why(kind="add", reason="operator", numbers=numbers, who=command.who, note=command.note)
-        change = self._book.enter(field.ts, standing, why, limits=self._limits)
-        self._memory.entered(standing.symbol, self._free)
-        return change
+    def carry_out(self, field: Field, command: BookCommand) -> PortfolioChange | None:
+        """The change it makes, None when it changes nothing. Raises CommandRefusedError with a stable code."""
+        match command:
+            case AddHolding():
+                return self._add(field, command)
+            case RemoveHolding():
+                return self._remove(field, command)
+            case ReplaceHolding():
+                return self._replace(field, command)
+            case PinHolding() | UnpinHolding():
+                return self._pin(field, command)
+            case BlockSymbol():
+                return self._block(field, command)
+            case UnblockSymbol():
+                return self._unblock(field, command)
 
-    def remove(self, field: Field, command: RemoveHolding) -> PortfolioChange:
-        """Let a holding go; the machine will not take it again."""
-        self._held(command.symbol)
-        numbers: Numbers = {"score_out": field.score(command.symbol)}
-        why = Why(kind="remove", reason="operator", numbers=numbers, who=command.who, note=command.note)
-        change = self._book.leave(field.ts, command.symbol, why, max_weight=self._limits[0])
-        self._memory.left(command.symbol, None)
-        self._memory.vacated += 1
-        return change
+    def _add(self, field: Field, command: AddHolding) -> PortfolioChange:
+        """Take a contract in."""
+        standing = newcomer(field, self._book, command.symbol)
+        require_place(self._hand.free, self._settings.max_symbols)
+        admit(field, standing, self._book.symbols)
+        return self._hand.enter(field.ts, standing, _why("add", command, {"score_in": standing.score}))
 
-    def replace(self, field: Field, command: ReplaceHolding) -> PortfolioChange:
-        """Exchange a holding for a contract, whatever the margin and the holding's age."""
-        self._held(command.symbol_out)
-        standing = self._newcomer(field, command.symbol_in)
-        self._admit(field, standing, [symbol for symbol in self._book.symbols if symbol != command.symbol_out])
-        numbers: Numbers = {"score_in": standing.score, "score_out": field.score(command.symbol_out)}
-        why = Why(kind="replace", reason="operator", numbers=numbers, who=command.who, note=command.note)
-        change = self._book.swap(field.ts, command.symbol_out, standing, why, limits=self._limits)
-        self._memory.left(command.symbol_out, None)
-        self._memory.entered(standing.symbol, self._free)
-        return change
+    def _remove(self, field: Field, command: RemoveHolding) -> PortfolioChange:
+        """Let a holding go, pinned or not; the machine will not take it again."""
+        holding = held(self._book, command.symbol)
+        numbers: Numbers = {"score_out": field.score(command.symbol), "pinned": "yes" if holding.pinned else "no"}
+        return self._hand.leave(field.ts, command.symbol, _why("remove", command, numbers))
 
-    def rebalance(self, ts: int, command: Rebalance) -> PortfolioChange | None:
-        """Set the weights to their targets; None when they are there."""
-        why = Why(kind="reweight", reason="operator", who=command.who, note=command.note)
-        return self._book.reweigh(ts, why, max_weight=self._limits[0])
+    def _replace(self, field: Field, command: ReplaceHolding) -> PortfolioChange:
+        """Exchange a holding, pinned or not, for a contract."""
+        holding = held(self._book, command.symbol_out)
+        standing = newcomer(field, self._book, command.symbol_in)
+        admit(field, standing, [symbol for symbol in self._book.symbols if symbol != holding.symbol])
+        verdict = field.verdict(holding.symbol, standing.symbol)
+        numbers: Numbers = {
+            "score_in": standing.score,
+            "score_out": field.score(holding.symbol),
+            "gap": None if verdict.gap != verdict.gap else round(verdict.gap, 6),
+            "pinned": "yes" if holding.pinned else "no",
+            **verdict.numbers(),
+        }
+        return self._hand.swap(field.ts, holding.symbol, standing, _why("replace", command, numbers), counts=False)
 
-    @property
-    def _free(self) -> int:
-        return max(0, self._settings.max_symbols - len(self._book.holdings))
+    def _pin(self, field: Field, command: PinHolding | UnpinHolding) -> PortfolioChange | None:
+        """Put a holding out of the machine's reach, or back into it."""
+        holding, pins = held(self._book, command.symbol), isinstance(command, PinHolding)
+        if pins and holding.symbol in self._book.portfolio.blocked:
+            raise CommandRefusedError("blocked", f"{holding.symbol} is blocked: unblock it before pinning it")
+        if holding.pinned is pins:
+            return None
+        why = _why(
+            "pin" if pins else "unpin", command, {"symbol": holding.symbol, "score": field.score(holding.symbol)}
+        )
+        return self._book.pin(field.ts, holding.symbol, pins, why)
 
-    def _held(self, symbol: str) -> None:
-        if self._book.get(symbol) is None:
-            raise CommandRefusedError("not_in_book", f"{symbol} is not held")
+    def _block(self, field: Field, command: BlockSymbol) -> PortfolioChange | None:
+        """Keep a contract out; one that is held leaves as not eligible after its grace."""
+        if command.symbol not in field.standings:
+            raise CommandRefusedError("unknown_symbol", f"no contract {command.symbol} is listed")
+        holding = self._book.get(command.symbol)
+        if holding is not None and holding.pinned:
+            raise CommandRefusedError("pinned", f"{command.symbol} is pinned: unpin it before blocking it")
+        if command.symbol in self._book.portfolio.blocked:
+            return None
+        numbers: Numbers = {"symbol": command.symbol, "score": field.score(command.symbol)}
+        return self._book.block(field.ts, command.symbol, _why("block", command, numbers))
 
-    def _newcomer(self, field: Field, symbol: str) -> Standing:
-        standing = field.standings.get(symbol)
-        if standing is None:
-            raise CommandRefusedError("unknown_symbol", f"no contract {symbol} is listed")
-        if self._book.get(symbol) is not None:
-            raise CommandRefusedError("already_in_book", f"{symbol} is held")
-        return standing
+    def _unblock(self, field: Field, command: UnblockSymbol) -> PortfolioChange | None:
+        """End a block, and the bar that an operator's removal left."""
+        symbol = command.symbol
+        blocked, barred = symbol in self._book.portfolio.blocked, self._memory.is_barred_for_good(symbol)
+        if not (blocked or barred):
+            if symbol not in field.standings:
+                raise CommandRefusedError("unknown_symbol", f"no contract {symbol} is listed")
+            return None
+        numbers: Numbers = {"symbol": symbol, "score": field.score(symbol), "barred": "yes" if barred else "no"}
+        return self._hand.unblock(field.ts, symbol, _why("unblock", command, numbers))
 
-    @staticmethod
-    def _admit(field: Field, standing: Standing, beside: list[str]) -> None:
-        shut = failing(field.eligibility.candidate_gates(standing))
-        if shut:
-            raise CommandRefusedError("not_eligible", "; ".join(str(gate) for gate in shut))
-        breach = field.breach(standing.symbol, beside)
-        if breach is not None:
-            raise CommandRefusedError("cap_reached", breach.text)
+
+def _why(kind: ChangeKind, command: BookCommand, numbers: Numbers) -> Why:
+    return Why(kind=kind, reason="operator", numbers=numbers, who=command.who, note=command.note)

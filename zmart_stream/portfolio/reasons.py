@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from math import ceil, inf
+
 import msgspec
 
 from zmart_stream.domain.portfolio import Holding
 from zmart_stream.domain.settings import PortfolioSettings
 from zmart_stream.domain.standing import Standing
 from zmart_stream.portfolio.book import Book
-from zmart_stream.portfolio.caps import CapBreach
+from zmart_stream.portfolio.caps import Obstacle
 from zmart_stream.portfolio.eligibility import failing
 from zmart_stream.portfolio.field import Field
 from zmart_stream.portfolio.memory import Memory
 
+_UNPAYABLE = inf
 _STEP = 1e-6
 """Scores are rounded to this; "above" means by this much."""
 
@@ -20,9 +23,7 @@ _STEP = 1e-6
 class CashReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One reason why money is not invested: stable code, words, figures."""
 
-    code: (
-        str  # max_weight, automatic_off, not_filled, entry_score, confirm, swap_limit, sector, correlation, reentry...
-    )
+    code: str  # reserve, max_weight, automatic_off, not_filled, entry_score, confirm, swap_limit, sector, reentry...
     text: str
     numbers: dict[str, float | str | None] = {}
 
@@ -53,7 +54,9 @@ class Reasons:
         if self._book.portfolio.cash <= 0.0 and count >= places:
             return ()
         reasons = []
-        if 0 < count * self._settings.max_weight < 100.0:
+        if self._settings.cash > 0.0:
+            reasons.append(self._reserve())
+        if 0 < count * self._settings.max_weight < 100.0 - self._settings.cash:
             reasons.append(self._max_weight(count))
         if count < places:
             reasons.extend(self._free_places(field, places - count))
@@ -63,6 +66,10 @@ class Reasons:
         """What would move `symbol` across the border of the book."""
         holding = self._book.get(symbol)
         return self._way_out(field, holding) if holding is not None else self._way_in(field, symbol)
+
+    def _reserve(self) -> CashReason:
+        kept = self._settings.cash
+        return CashReason(code="reserve", text=f"portfolio.cash keeps {kept:g} % uninvested", numbers={"kept": kept})
 
     def _max_weight(self, count: int) -> CashReason:
         limit, cash = self._settings.max_weight, self._book.portfolio.cash
@@ -79,7 +86,7 @@ class Reasons:
     def _survey(self, field: Field) -> tuple[Standing | None, list[CashReason]]:
         """The best candidate, and for each kind of obstacle the contracts above the entry score that it keeps out."""
         best: Standing | None = None
-        blocked: dict[str, tuple[int, CapBreach]] = {}
+        blocked: dict[str, tuple[int, Obstacle]] = {}
         for standing in field.eligible:
             if self._book.get(standing.symbol) is not None:
                 continue
@@ -98,11 +105,11 @@ class Reasons:
         ]
         return best, reasons
 
-    def _obstacle(self, field: Field, symbol: str) -> CapBreach | None:
+    def _obstacle(self, field: Field, symbol: str) -> Obstacle | None:
         if self._memory.is_barred(symbol, field.ts):
             until = self._memory.barred[symbol]
             when = "only an operator brings it back" if until is None else "it left too short a time ago"
-            return CapBreach(code="reentry", text=f"{symbol}: {when}", numbers={"symbol": symbol})
+            return Obstacle(code="reentry", text=f"{symbol}: {when}", numbers={"symbol": symbol})
         return field.breach(symbol, self._book.symbols)
 
     def _best(self, field: Field, best: Standing | None, free: int) -> CashReason:
@@ -128,20 +135,35 @@ class Reasons:
         return CashReason(code="confirm", text=text, numbers={**numbers, "closes": streak, "fill_confirm": confirm})
 
     def _way_out(self, field: Field, holding: Holding) -> Outlook:
+        if holding.pinned:
+            text = "pinned: only its delisting or an operator takes it out"
+            return Outlook(moves="out", rule="none", target=None, text=text)
         exit_at = self._settings.exit_score - _STEP
+        text = f"below exit_score {self._settings.exit_score:g} at {self._settings.exit_confirm} closes in a row"
+        stays = Outlook(moves="out", rule="exit_score", target=exit_at, text=text)
         best = field.best(self._book.symbols, self._memory, instead_of=holding.symbol)
-        if holding.pinned or best is None or best.score is None:
-            text = f"below exit_score {self._settings.exit_score:g} at {self._settings.exit_confirm} closes in a row"
-            return Outlook(moves="out", rule="exit_score", target=exit_at, text=text)
-        replaced_at = best.score - self._settings.replace_margin
+        if best is None or best.score is None:
+            return stays
+        lead, why = self._lead(field, holding.symbol, best.symbol)
+        replaced_at = best.score - lead
         if replaced_at <= exit_at:
-            text = f"below exit_score {self._settings.exit_score:g} at {self._settings.exit_confirm} closes in a row"
-            return Outlook(moves="out", rule="exit_score", target=exit_at, text=text)
+            return stays
         text = (
-            f"{self._settings.replace_margin:g} points below {best.symbol} ({best.score:.2f})"
-            f" at {self._settings.confirm} closes in a row"
+            f"{lead:g} points below {best.symbol} ({best.score:.2f}{why}) at {self._settings.confirm} closes in a row"
         )
         return Outlook(moves="out", rule="replace", target=round(replaced_at, 6), text=text)
+
+    def _lead(self, field: Field, symbol_out: str, symbol_in: str) -> tuple[float, str]:
+        """Points that a candidate must lead by, margin and pays together (inf: no lead pays), and a word on why."""
+        margin, verdict = self._settings.replace_margin, field.verdict(symbol_out, symbol_in)
+        paid = _UNPAYABLE
+        if verdict.needs_bps <= 0.0:
+            paid = 0.0
+        elif verdict.bps_per_point > 0.0 and verdict.needs_bps == verdict.needs_bps:
+            paid = ceil(verdict.needs_bps / verdict.bps_per_point / _STEP - 1e-3) * _STEP
+        if paid <= margin:
+            return margin, ""
+        return round(paid, 6), f", which is when it pays: {verdict.cost_safety:g} × {verdict.cost_bps:.1f} bps of cost"
 
     def _way_in(self, field: Field, symbol: str) -> Outlook:
         standing = field.standings.get(symbol)
@@ -165,17 +187,18 @@ class Reasons:
         return Outlook(moves="in", rule="entry_score", target=entry, text=text)
 
     def _into_a_holdings_place(self, field: Field, symbol: str) -> Outlook:
-        margin = self._settings.replace_margin
-        breach: CapBreach | None = None
+        refused = ""
         for holding in sorted(self._book.holdings, key=lambda held: (held.score or 0.0, -held.rank)):
             beside = [held for held in self._book.symbols if held != holding.symbol]
             score = field.score(holding.symbol)
             if holding.pinned or score is None:
                 continue
             breach = field.breach(symbol, beside)
-            if breach is not None:
+            lead, why = self._lead(field, holding.symbol, symbol)
+            if breach is not None or lead == _UNPAYABLE:
+                refused = breach.text if breach is not None else field.verdict(holding.symbol, symbol).reason()
                 continue
-            target, text = score + margin, f"{margin:g} points above {holding.symbol} ({score:.2f})"
+            target, text = score + lead, f"{lead:g} points above {holding.symbol} ({score:.2f}{why})"
             rival = field.best(self._book.symbols, self._memory, instead_of=holding.symbol, beside=symbol)
             if rival is not None and rival.score is not None and rival.score + _STEP > target:
                 target, text = rival.score + _STEP, f"{text} and above the best candidate {rival.symbol}"
@@ -183,7 +206,7 @@ class Reasons:
             if target > 100.0:
                 return _never(f"{text}, which is above 100")
             return Outlook(moves="in", rule="replace", target=round(target, 6), text=text)
-        return _never(breach.text if breach is not None else "no holding may be replaced")
+        return _never(refused or "no holding may be replaced")
 
 
 def _never(text: str) -> Outlook:

@@ -7,51 +7,66 @@ from typing import Any
 
 import msgspec
 
-from zmart_stream.domain.commands import AddHolding, Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import Rebalance, RemoveHolding, ReplaceHolding
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.standing import Standing
-from zmart_stream.portfolio.book import Book
+from zmart_stream.portfolio.approved import Action, Approved
+from zmart_stream.portfolio.book import Book, Why, check_book
 from zmart_stream.portfolio.caps import Correlation
+from zmart_stream.portfolio.economics import SwapVerdict
 from zmart_stream.portfolio.eligibility import Eligibility, Gate
-from zmart_stream.portfolio.field import Field
+from zmart_stream.portfolio.field import Field, Price
+from zmart_stream.portfolio.hand import Hand
 from zmart_stream.portfolio.hold import Hold
 from zmart_stream.portfolio.memory import Memory
-from zmart_stream.portfolio.operator import Operator
+from zmart_stream.portfolio.operator import TRADES, BookCommand, Operator
 from zmart_stream.portfolio.reasons import CashReason, Outlook, Reasons
-from zmart_stream.portfolio.rules import NS, Rules
+from zmart_stream.portfolio.rules import Rules
+from zmart_stream.portfolio.swapping import Swapping
+from zmart_stream.portfolio.targets import Weights
+from zmart_stream.portfolio.weights.equal import equal_weights
 
-BookCommand = AddHolding | RemoveHolding | ReplaceHolding | Rebalance
 Standings = Mapping[str, Standing]
+MOST_SYMBOLS = 50
+"""No setting allows more holdings."""
 _FLAG_MARGIN = 5.0
 """Points above the exit score below which a holding is a replacement candidate (numbers.md §5)."""
 
 
 class SymbolManager:
-    """Composition, ranks and weights by the rules of numbers.md §5.
+    """Composition, ranks, pins and blocks by the rules of numbers.md §5; weights come by `reweighed`.
 
-    `new_id(ts)` makes ids from market time; `correlation` measures pairs (see `caps.Correlation`).
+    `new_id(ts)` makes ids from market time; `correlation` measures pairs (see `caps.Correlation`); `price` tells what
+    a trade in a contract costs now.
     """
 
-    def __init__(self, settings: CoreSettings, *, new_id: Callable[[int], str], correlation: Correlation) -> None:
+    def __init__(
+        self, settings: CoreSettings, *, new_id: Callable[[int], str], correlation: Correlation, price: Price
+    ) -> None:
         self.hold = Hold()
         self.memory = Memory()
         self.cash_reasons: tuple[CashReason, ...] = ()
         self._book = Book(new_id)
         self._correlation = correlation
+        self._price = price
         self.reconfigure(settings, revision=0)
 
     def reconfigure(self, settings: CoreSettings, *, revision: int) -> None:
         """Judge by `settings` from now on; holdings and streaks stay. A smaller book shrinks at the next close."""
         self._settings = settings.portfolio
-        step = settings.scoring.publish_step
+        self._step = settings.scoring.publish_step
         self.eligibility = Eligibility(settings.market, settings.portfolio)
-        self._book.revision = revision
-        self._rules = Rules(self._book, self.memory, settings.portfolio, step)
-        self._operator = Operator(self._book, self.memory, settings.portfolio, step)
+        self._book.reconfigure(settings.portfolio, self._step, revision)
+        hand = self._hand = Hand(self._book, self.memory, settings.portfolio)
+        swapping = Swapping(hand, settings.portfolio)
+        self._rules = Rules(self._book, self.memory, hand, swapping, settings.portfolio)
+        self._operator = Operator(self._book, self.memory, hand, settings.portfolio)
+        self._approved = Approved(self._book, self.memory, hand, swapping, settings.portfolio)
         self._reasons = Reasons(self._book, self.memory, settings.portfolio)
+        self._judge_blocks()
 
     @property
     def portfolio(self) -> Portfolio:
@@ -70,7 +85,12 @@ class SymbolManager:
     def field(self, ts: int, standings: Standings) -> Field:
         """The choice there is at `ts`."""
         return Field(
-            ts, standings, eligibility=self.eligibility, settings=self._settings, correlation=self._correlation
+            ts,
+            standings,
+            eligibility=self.eligibility,
+            settings=self._settings,
+            correlation=self._correlation,
+            price=self._price,
         )
 
     def first_fill(self, ts: int, standings: Standings) -> list[Message]:
@@ -95,9 +115,8 @@ class SymbolManager:
         self._book.note_scores(standings)
         told: list[Message] = []
         self._rules.judge(field)
-        if self._settings.automatic:
-            told.extend(self._machine(field))
-        told.extend(self._rules.rerank(ts))
+        told.extend(self._machine(field))
+        told.extend(self._rules.rerank(ts, self._step))
         self._flag(field)
         self._tell_flags(ts, told, before)
         self.cash_reasons = self._reasons.why_cash(field)
@@ -112,14 +131,65 @@ class SymbolManager:
         self.cash_reasons = self._reasons.why_cash(field)
         return told
 
-    def command(self, command: BookCommand, standings: Standings) -> list[Message]:
-        """Carry out an operator's command. Raises CommandRefusedError with a stable code."""
+    def command(self, command: BookCommand | Rebalance, standings: Standings) -> list[Message]:
+        """Carry out an operator's command; [] when there is nothing to change. Raises CommandRefusedError.
+
+        A pause stops the machine, not the operator; the other causes of a hold do as far as they bear on the command
+        (decision 0015).
+        """
+        if isinstance(command, Rebalance):
+            return self._rebalance(command)
+        self._stop_in_hold(command, standings)
+        field = self.field(command.ts, standings)
+        change = self._operator.carry_out(field, command)
+        if change is None:
+            return []
+        self._judge_blocks()
+        self.cash_reasons = self._reasons.why_cash(field)
+        return [change]
+
+    def act(
+        self,
+        ts: int,
+        action: Action,
+        symbol: str,
+        symbol_out: str | None = None,
+        *,
+        signal_id: str,
+        standings: Standings,
+    ) -> list[Message]:
+        """Carry out an approved signal: ADD or REMOVE `symbol`, or REPLACE `symbol_out` by it (numbers.md §4).
+
+        Raises CommandRefusedError, whose code names the limit that stops it, and ValueError for a REPLACE without
+        `symbol_out`.
+        """
         if self.hold.on:
             raise CommandRefusedError("holding", f"the book holds ({self.hold.reason})")
-        field = self.field(command.ts, standings)
-        change = self._carry_out(field, command)
+        field, who = self.field(ts, standings), f"signal:{signal_id}"
+        if action == "ADD":
+            change = self._approved.add(field, symbol, who)
+        elif action == "REMOVE":
+            change = self._approved.remove(field, symbol, who)
+        elif symbol_out is None:
+            raise ValueError(f"REPLACE by {symbol} names no holding to replace")
+        else:
+            change = self._approved.replace(field, symbol, symbol_out, who)
         self.cash_reasons = self._reasons.why_cash(field)
-        return [] if change is None else [change]
+        return [change]
+
+    def swap_verdict(
+        self, symbol_out: str, symbol_in: str, standings: Standings, extra_points: float = 0.0
+    ) -> SwapVerdict:
+        """Whether replacing `symbol_out` by `symbol_in` would pay now; one without composite or price does not."""
+        return self.field(0, standings).verdict(symbol_out, symbol_in, extra_points)
+
+    def reweighed(self, ts: int, weights: Weights, why: Why) -> PortfolioChange | None:
+        """Write other weights into the book; None when it has them. Raises BrokenBookError unless they are whole."""
+        return self._book.reweigh(ts, weights, why)
+
+    def check(self) -> None:
+        """Raise BrokenBookError if the book breaks a rule that every book keeps."""
+        check_book(self.portfolio, max(MOST_SYMBOLS, self._settings.max_symbols))
 
     def gates(self, standing: Standing) -> tuple[Gate, ...]:
         """Every gate with value and limit, at a holding's limits if the contract is held."""
@@ -144,8 +214,8 @@ class SymbolManager:
         return self._reasons.outlook(self.field(ts, standings), symbol)
 
     def facts(self, ts: int, symbol: str) -> dict[str, Any]:
-        """What the rules remember of `symbol`: streaks, re-entry."""
-        until = self.memory.barred.get(symbol)
+        """What the rules remember of `symbol`: streaks, re-entry, pin and block, and what its swaps wait for."""
+        until, holding = self.memory.barred.get(symbol), self._book.get(symbol)
         return {
             "closes_not_eligible": self.memory.shut.get(symbol, 0),
             "closes_below_exit": self.memory.low.get(symbol, 0),
@@ -153,19 +223,24 @@ class SymbolManager:
             "challenges": {pair[1]: n for pair, n in self.memory.pairs.items() if pair[0] == symbol},
             "barred": self.memory.is_barred(symbol, ts),
             "barred_until": until,
+            "pinned": holding is not None and holding.pinned,
+            "blocked": symbol in self.portfolio.blocked,
+            "waiting": [
+                {"candidate": pair[0], "holding": pair[1], **msgspec.to_builtins(obstacle)}
+                for pair, obstacle in self.memory.waiting.items()
+                if symbol in pair
+            ],
         }
 
     def adopt(self, portfolio: Portfolio, changes: Iterable[PortfolioChange]) -> None:
         """Take over the stored book; `changes` are those the snapshot does not know, oldest first."""
         self._book.portfolio = portfolio
-        for change in changes:
-            self._remember(change)
+        self._hand.remember(changes)
         held = self._book.symbols
         memory = self.memory
         memory.filled = memory.filled or bool(held)
-        memory.shut = {symbol: n for symbol, n in memory.shut.items() if symbol in held}
-        memory.low = {symbol: n for symbol, n in memory.low.items() if symbol in held}
-        memory.pairs = {pair: n for pair, n in memory.pairs.items() if pair[1] in held and pair[0] not in held}
+        memory.keep_streaks_of(held)
+        self._judge_blocks()
 
     def snapshot(self) -> dict[str, Any]:
         """Book, memory, hold and the reasons told, as built-in values."""
@@ -182,23 +257,41 @@ class SymbolManager:
         self.memory.restore(state["memory"])
         self.hold.restore(state["hold"])
         self.cash_reasons = tuple(msgspec.convert(reason, CashReason) for reason in state["cash_reasons"])
+        self._judge_blocks()
 
     def _machine(self, field: Field) -> list[Message]:
-        told: list[Message] = []
-        for rule in (self._rules.resize, self._rules.remove, self._rules.replace, self._rules.fill):
+        told: list[Message] = list(self._rules.resize(field))  # the operator's own wish, automatic or not
+        if not self._settings.automatic:
+            self.memory.stop_waiting()
+            return told
+        for rule in (self._rules.remove, self._rules.replace, self._rules.fill):
             told.extend(rule(field))
         return told
 
-    def _carry_out(self, field: Field, command: BookCommand) -> PortfolioChange | None:
-        match command:
-            case AddHolding():
-                return self._operator.add(field, command)
-            case RemoveHolding():
-                return self._operator.remove(field, command)
-            case ReplaceHolding():
-                return self._operator.replace(field, command)
-            case Rebalance():
-                return self._operator.rebalance(command.ts, command)
+    def _rebalance(self, command: Rebalance) -> list[Message]:
+        if self.hold.on:
+            raise CommandRefusedError("holding", f"the book holds ({self.hold.reason})")
+        found, cash = equal_weights(len(self._book.holdings), self._settings.max_weight)
+        weights = Weights(weights=dict(zip(self._book.symbols, found, strict=True)), cash=cash)
+        why = Why(kind="reweight", reason="operator", who=command.who, note=command.note)
+        change = self.reweighed(command.ts, weights, why)
+        return [] if change is None else [change]
+
+    def _judge_blocks(self) -> None:
+        self.eligibility.blocked = frozenset(self.portfolio.blocked)
+
+    def _stop_in_hold(self, command: BookCommand, standings: Standings) -> None:
+        """Raise CommandRefusedError (holding) where the hold's cause bears on the command."""
+        trades = isinstance(command, TRADES)
+        cause = self.hold.words("storage", "venue_status") if trades else self.hold.words("storage")
+        if cause:
+            raise CommandRefusedError("holding", f"the book holds ({cause})")
+        doubt = self.hold.words("universe_live", "gap")
+        leaves = _leaving(command)
+        standing = standings.get(leaves) if leaves is not None else None
+        if doubt and standing is not None and not standing.live:
+            detail = f"the book holds ({doubt}) and {leaves} has no live price to leave at"
+            raise CommandRefusedError("holding", detail)
 
     def _flag(self, field: Field) -> None:
         self._book.note_flags({holding.symbol: self._flags(field, holding) for holding in self._book.holdings})
@@ -223,17 +316,8 @@ class SymbolManager:
         if self.portfolio != (last.after if last is not None else before):
             told.append(FlagsChanged(ts=ts, portfolio=self.portfolio))
 
-    def _remember(self, change: PortfolioChange) -> None:
-        """What a change that the snapshot does not know means for limits and re-entry."""
-        memory = self.memory
-        if change.symbol_out is not None:
-            by_machine = change.who == "machine"
-            memory.left(change.symbol_out, change.ts + int(self._settings.reentry_s * NS) if by_machine else None)
-            if change.symbol_in is None:
-                memory.vacated += 1
-        if change.symbol_in is not None:
-            after_removal = change.reason == "fill" and memory.vacated > 0
-            if change.reason == "replace" or after_removal:
-                memory.swaps.append(change.ts)
-                memory.vacated -= 1 if after_removal else 0
-            memory.entered(change.symbol_in, max(0, self._settings.max_symbols - len(change.after.holdings)))
+
+def _leaving(command: BookCommand) -> str | None:
+    if isinstance(command, RemoveHolding):
+        return command.symbol
+    return command.symbol_out if isinstance(command, ReplaceHolding) else None
