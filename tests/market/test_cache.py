@@ -326,23 +326,96 @@ def test_a_gap_asks_for_repair_from_its_oldest_hour_until_it_comes() -> None:
     assert [m.symbol for m in market.close() if isinstance(m, RepairWanted)] == [B]
 
 
-@pytest.mark.parametrize("silent", [False, True])
-def test_a_loss_that_was_noticed_late_casts_doubt_on_the_hours_since(silent: bool) -> None:
+def test_a_loss_that_was_noticed_late_casts_doubt_on_the_hours_since() -> None:
     market = AMarket(A, B)
     for hour in range(6):
         for symbol in (A, B):
             market.trade(symbol, START + hour * HOUR + 60 * NS, 100.0 + hour)
         market.close()
-    now = START + 6 * HOUR + 10 * NS
-    if silent:  # the topic alone, found by the poll: the last trade is the last that is known
-        market[A].trade_silent = now
-        market[A].trade_ts = START + 4 * HOUR + 60 * NS
-    heard = None if silent else START + 4 * HOUR + 30 * 60 * NS
+    now, heard = START + 6 * HOUR + 10 * NS, START + 4 * HOUR + 30 * 60 * NS
     lost = Coverage(ts=now, topic="execution", symbols=(A,), since=None, reason="no_pong", heard=heard)
     market.cache.coverage(lost)
-    assert market.cache.hours.ring.window(Field.WHOLE, 6)[:, market[A].row].tolist() == [1, 1, 1, 1, 0, 0]
+    assert whole(market, A, 6) == [1, 1, 1, 1, 0, 0]
     wanted = [m for m in market.close() if isinstance(m, RepairWanted)]
     assert [(m.symbol, m.since, m.until) for m in wanted] == [(A, START + 4 * HOUR, START + 7 * HOUR)]
+
+
+def whole(market: AMarket, symbol: str, hours: int) -> list[float]:
+    """WHOLE of the newest closed hours."""
+    found: list[float] = market.cache.hours.ring.window(Field.WHOLE, hours)[:, market[symbol].row].tolist()
+    return found
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_silence_lasts_until_the_topic_speaks_whatever_coverage_is_told(renewed: bool) -> None:
+    """A venue that leaves a subscription dead may leave the next one dead as well, far into another hour."""
+    market = AMarket(A, B)
+    for hour in range(3):
+        for symbol in (A, B):
+            market.trade(symbol, START + hour * HOUR + 60 * NS, 100.0 + hour)
+        market.close()
+    polls = [START + 3 * HOUR + k * 600 * NS for k in range(1, 4)]
+    for k, at in enumerate(polls):
+        market.cache.stats(row_of_poll(A, at, last_price=100.0 + k))
+    assert [m.topic for m in market.cache.take_silent()] == ["ticker", "execution"]
+    assert whole(market, A, 3) == [1, 1, 0], "trades are missing since the last one that came"
+    if renewed:
+        for since in (None, polls[-1] + 5 * NS):
+            lost = Coverage(ts=polls[-1] + 5 * NS, topic="execution", symbols=(A,), since=since, reason="silent")
+            market.cache.coverage(lost)
+    for _ in range(2):
+        wanted = [m for m in market.close() if isinstance(m, RepairWanted)]
+        assert [(m.symbol, m.since, m.until) for m in wanted] == [(A, START + 2 * HOUR, market.cache.hour_start)]
+    market.trade(A, market.cache.hour_start + 60 * NS, 101.0)
+    assert market[A].h_whole == 0.0
+    assert market[A].n_whole == 1.0
+    market.close()
+    market.trade(A, market.cache.hour_start + 60 * NS, 101.0)
+    market.close()
+    assert whole(market, A, 7) == [1, 1, 0, 0, 0, 0, 1]
+    assert whole(market, B, 7) == [1] * 7
+
+
+def test_a_silence_that_nothing_ends_is_found_again() -> None:
+    market = AMarket(A)
+    found = []
+    for k in range(12):
+        at = START + (k + 1) * 10 * NS
+        market.cache.stats(row_of_poll(A, at, last_price=100.0 + k))
+        silent = [m.topic for m in market.cache.take_silent()]
+        found.append("execution" in silent)
+        if "execution" in silent:
+            market.cover(None, at, ("execution",))
+            market.cover(at, at, ("execution",))
+    assert found.count(True) >= 3
+
+
+def test_a_trade_that_misses_its_bar_puts_that_bar_in_doubt() -> None:
+    market = AMarket(A, B)
+    for hour in range(4):
+        for symbol in (A, B):
+            market.trade(symbol, START + hour * HOUR + 60 * NS, 100.0)
+        market.close()
+    now = START + 4 * HOUR + 5 * NS
+    market.trade(A, START + 2 * HOUR + 90 * NS, 100.0, ts=now)
+    assert market.cache.counts["late"] == 1
+    assert whole(market, A, 4) == [1, 1, 0, 1]
+    wanted = [m for m in market.close() if isinstance(m, RepairWanted)]
+    assert [(m.symbol, m.since, m.until) for m in wanted] == [(A, START + 2 * HOUR, START + 5 * HOUR)]
+    market.trade(B, START + 8 * HOUR + NS, 100.0, ts=START + 5 * HOUR + NS)
+    assert market.cache.counts["early"] == 1
+    for _ in range(5):
+        market.close()
+    assert whole(market, B, 10) == [1] * 5 + [0] * 4 + [1]
+
+
+def test_a_trade_from_before_the_coverage_is_in_the_history_already() -> None:
+    market = AMarket(A, covered=False)
+    market.close()
+    market.cache.load(klines(A, np.full((5, 1), 90.0), START))
+    market.cover(START + HOUR + 10 * NS, START + HOUR + 10 * NS)
+    market.trade(A, START + 60 * NS, 90.0, ts=START + HOUR + 11 * NS)
+    assert whole(market, A, 1) == [1]
 
 
 def test_contracts_that_nobody_fetches_are_not_asked_for() -> None:

@@ -19,7 +19,7 @@ from zmart_stream.domain.settings import MarketSettings
 from zmart_stream.market import archive
 from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntArray, merged
 from zmart_stream.market.columns import BarView, DayColumns, RingColumns
-from zmart_stream.market.contract_state import ContractState
+from zmart_stream.market.contract_state import NEVER, ContractState
 from zmart_stream.market.covariance import ew_correlation, mean_return
 from zmart_stream.market.drawdowns import Drawdowns
 from zmart_stream.market.figures import WEEK, Recent, day_columns, hour_columns, recent, today_bar
@@ -101,16 +101,25 @@ class MarketCache(Roster):
             for symbol in m.symbols:
                 state = self.by_symbol.get(symbol)
                 if state is not None and state.trade_lost == 0:
-                    heard = m.ts if m.heard is None else m.heard
-                    self._doubt(state, min(heard, state.trade_ts) if state.trade_silent else heard)
+                    self._doubt(state, m.ts if m.heard is None else m.heard)
         return super().coverage(m)
 
-    def _doubt(self, state: ContractState, heard: int) -> None:
-        """Closed hours of `state` from that of `heard` (ns) on wait for their repair."""
+    def _found_silent(self, s: ContractState) -> None:
+        super()._found_silent(s)
+        if s.trade_silent:
+            self._doubt(s, max(s.trade_ts, s.exec_since))
+
+    def _came_late(self, s: ContractState, event: int) -> None:
+        start = event // HOUR * HOUR
+        self._doubt(s, start, start + HOUR)
+
+    def _doubt(self, state: ContractState, since: int, until: int = NEVER) -> None:
+        """Closed hours of `state` from that of `since` to before `until` (ns) wait for their repair."""
         ring = self.hours.ring
-        slots = (ring.end - heard // HOUR * HOUR) // HOUR
-        if slots > 0:
-            whole = ring.column(state.row)[Field.WHOLE, -slots:]
+        since = max(since // HOUR * HOUR, ring.start_of(0))
+        if since < min(until, ring.end):
+            first = ring.slot(since)
+            whole = ring.column(state.row)[Field.WHOLE, first : ring.slot(until) if until < ring.end else None]
             whole[whole == 1.0] = 0.0
             self._pending_known = False
             self._changed_rings()
@@ -164,8 +173,7 @@ class MarketCache(Roster):
         for s in self.states:
             s.open_next()
             s.elapsed = 0.0
-            s.h_whole = 1.0 if s.exec_since <= end else 0.0
-            s.n_whole = 1.0 if s.exec_since <= end + HOUR else 0.0
+            self._mark_whole(s)
         self.refresh_universe(ts)
         return out + self._repairs(unknown_days, day, ts)
 
@@ -173,7 +181,7 @@ class MarketCache(Roster):
         bars = np.empty((FIELDS, len(self.states)))
         flat = np.fromiter(chain.from_iterable(map(_FORMING, self.states)), np.float64, Field.WHOLE * len(self.states))
         bars[: Field.WHOLE] = flat.reshape(-1, Field.WHOLE).T
-        bars[Field.WHOLE] = [s.exec_since <= start for s in self.states]
+        bars[Field.WHOLE] = [s.exec_since <= start and not s.exec_mute for s in self.states]
         return bars
 
     def _newest(self, series: Series, ts: int) -> BarBlock | None:

@@ -62,7 +62,7 @@ _TIMES = _names(
 _OTHERS = _names(
     "symbol row contract status multiplier inverse in_universe delisted halted live watch price_is_mid "
     "bids asks depth_source impact_extrapolated exec_since ticker_since "
-    "ticker_gap trade_gap depth_gap mark_gap poll_gap settlements oi_first fresh"
+    "exec_mute ticker_gap trade_gap depth_gap mark_gap poll_gap settlements oi_first fresh"
 )
 
 
@@ -220,6 +220,7 @@ class ContractState:
     fresh: list[float]
     fresh_until: int  # nothing can be stale before
     exec_since: int  # trades are complete from here on; NEVER while they are not
+    exec_mute: bool  # found silent, and no trade since: the coverage that is told proves nothing
     ticker_since: int
     ticker_lost: int  # when coverage was lost, 0 while covered, -1 before the first coverage
     trade_lost: int
@@ -248,7 +249,7 @@ class ContractState:
         for name in _TIMES:
             setattr(self, name, 0)
         self.row = row
-        self.delisted = self.live = self.in_universe = self.impact_extrapolated = False
+        self.delisted = self.live = self.in_universe = self.impact_extrapolated = self.exec_mute = False
         self.price_is_mid = self.watch = True
         self.bids = self.asks = ()
         self.depth_source = ""
@@ -283,6 +284,10 @@ class ContractState:
             self.trade_ts,
         )[moves]
         return max(0, now - spoke) if spoke else None
+
+    def sees(self, start: int) -> bool:
+        """Whether the bar that starts at `start` (ns) can be built from trades, none of them missing so far."""
+        return self.exec_since <= start and not self.exec_mute
 
     def notional(self, lots: float, price: float) -> float:
         """Quote-currency value of `lots` at `price`."""
@@ -319,7 +324,7 @@ class ContractState:
 DUMPED = tuple(name for name in ContractState.__slots__ if name not in ("symbol", "row", "contract"))
 """Slots that a snapshot carries."""
 
-FLAGS = _names("inverse in_universe delisted halted live watch price_is_mid impact_extrapolated")
+FLAGS = _names("inverse in_universe delisted halted live watch price_is_mid impact_extrapolated exec_mute")
 COUNTS = (*_TIMES, "exec_since", "ticker_since", "oi_first", *FLAGS)
 """Slots of whole numbers; flags are 0 or 1 in a column."""
 LOOSE = _names("status bids asks depth_source settlements bid_lots ask_lots")

@@ -87,7 +87,7 @@ class Freshness:
         if live != state.live or fresh != state.fresh:
             state.fresh, state.live = fresh, live  # a new list: the scores know by it what they were computed with
             self._changed[state.row] = state
-        state.watch = min(fresh) < 1.0 or not (live or state.halted or state.delisted)
+        state.watch = min(fresh) < 1.0 or state.exec_mute or not (live or state.halted or state.delisted)
 
     def heard(self, state: ContractState, moves: Moves, now: int) -> None:
         """A topic of a watched contract spoke: judged at once only where that can make it fresh, or live.
@@ -136,6 +136,7 @@ class Freshness:
             silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="ticker"))
         if not state.trade_lost and not state.trade_silent and max(state.exec_since, state.trade_ts) <= run_began:
             state.trade_silent = first
+            state.exec_mute = True  # a venue that leaves a subscription dead may leave the next one dead as well
             silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="execution"))
         if silent:
             self.judge(state, now)
@@ -190,7 +191,7 @@ class Freshness:
                 state.fresh, state.live = row, live
                 changed[state.row] = state
             state.fresh_until = NEVER if state.delisted else due
-            state.watch = stale or not (live or closed)
+            state.watch = stale or state.exec_mute or not (live or closed)
 
 
 def _aged_all(gap: FloatArray, floor: float, spoke: Times, now: int) -> tuple[FloatArray, Times]:

@@ -82,7 +82,7 @@ def follow_price(state: ContractState) -> None:
 def _take_candle(state: ContractState, row: BarRow, as_of: int, hour_start: int) -> None:
     """Give an open bar that was not seen from its start the venue's candle; trades after `as_of` add on top."""
     start, open_, high, low, close, lots, turnover = row
-    if start not in (hour_start, hour_start + HOUR) or state.exec_since <= start:
+    if start not in (hour_start, hour_start + HOUR) or state.sees(start):
         return
     prefix = "h_" if start == hour_start else "n_"
 

@@ -75,8 +75,7 @@ class Roster(Tape):
             s = self.by_symbol.get(symbol)
             if s is not None:
                 self.freshness.covered(s, m.topic, m.since, m.ts)
-                s.h_whole = 1.0 if s.exec_since <= self.hour_start else 0.0
-                s.n_whole = 1.0 if s.exec_since <= self.hour_start + HOUR else 0.0
+                self._mark_whole(s)
         return None
 
     def sweep(self, now: int) -> list[ContractState]:
@@ -133,10 +132,16 @@ class Roster(Tape):
         if s.price_is_mid and not s.price > 0.0 and m.last_price is not None:
             s.price = m.last_price
         s.in_universe = polled.in_universe(s, self.settings, ts)
-        self._silent += self.freshness.polled(s, moved=moved, before=before, now=ts)
+        if silent := self.freshness.polled(s, moved=moved, before=before, now=ts):
+            self._silent += silent
+            self._found_silent(s)
         if s.fresh[Moves.POLL] < 1.0 or s.fresh[Moves.MARK] < 1.0 or s.live == s.halted:
             self.freshness.judge(s, ts)
         return s
+
+    def _found_silent(self, s: ContractState) -> None:
+        """A topic of `s` did not bring what the poll shows."""
+        self._mark_whole(s)
 
     @staticmethod
     def _row_moved(s: ContractState, m: ContractStats) -> bool:

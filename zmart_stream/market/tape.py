@@ -79,7 +79,7 @@ class Tape:
             s.trade_gap = expected + GAP_SHARE * ((gap if gap < limit else limit) - expected)
         s.trade_ts = ts
         if s.watch:
-            self.freshness.heard(s, Moves.TRADE, ts)
+            self._heard_trade(s, m)
         event = m.ts_event
         start = self.hour_start
         if not 0 <= event - start < HOUR:
@@ -113,16 +113,35 @@ class Tape:
         return s
 
     def _beside(self, s: ContractState, m: Trade) -> None:
-        """A trade outside the forming bar: into the successor, or counted and added to none."""
+        """A trade outside the forming bar: into the successor, or counted and added to none: its bar is not whole."""
         event = m.ts_event
         if event < self.hour_start:
             self.counts["late"] += 1
+            if s.exec_since <= event:  # one from before the coverage is in the history that was fetched
+                self._came_late(s, event)
         elif event >= self.hour_start + 2 * HOUR:
             self.counts["early"] += 1
+            s.exec_since = max(s.exec_since, event + 1)
+            self._mark_whole(s)
         elif event <= s.n_as_of:
             self.counts["contained"] += 1
         else:
             self._succeed(s, m)
+
+    def _heard_trade(self, s: ContractState, m: Trade) -> None:
+        """A trade of a watched contract; from the first one after a silence on nothing is missing."""
+        if s.exec_mute and not s.trade_lost:
+            s.exec_mute, s.exec_since = False, max(s.exec_since, m.ts, m.ts_event)
+            self._mark_whole(s)
+            self.freshness.judge(s, m.ts)
+        self.freshness.heard(s, Moves.TRADE, m.ts)
+
+    def _came_late(self, s: ContractState, event: int) -> None:
+        """A trade at `event` (ns) belongs to a bar that is closed."""
+
+    def _mark_whole(self, s: ContractState) -> None:
+        s.h_whole = 1.0 if s.sees(self.hour_start) else 0.0
+        s.n_whole = 1.0 if s.sees(self.hour_start + HOUR) else 0.0
 
     def _succeed(self, s: ContractState, m: Trade) -> None:
         price, lots = m.price, m.lots
