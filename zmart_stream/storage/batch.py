@@ -131,7 +131,7 @@ class Batch:
         self._step(closed)
 
     def _change(self, change: PortfolioChange) -> None:
-        named = [symbol for symbol in (change.symbol_in, change.symbol_out) if symbol]
+        named = [symbol for symbol in (change.symbol_in, change.symbol_out, rows.named_in(change)) if symbol]
         self._name([*named, *(holding.symbol for holding in change.after.holdings)], change.ts)
         self._step(change)
 

@@ -23,7 +23,7 @@ WAY_OUT = (
 
 
 async def stored_portfolio(connection: AsyncConnection) -> Portfolio:
-    """The active rows of `portfolio_composition` as the domain's book, by rank."""
+    """The active rows of `portfolio_composition` as the domain's book, by rank; who is kept out, by the last change."""
     held, owner = tables.portfolio_composition, tables.symbols
     found = await connection.execute(
         select(held, owner.c.symbol)
@@ -46,7 +46,8 @@ async def stored_portfolio(connection: AsyncConnection) -> Portfolio:
         for row in found
     )
     cash = round(100.0 - math.fsum(holding.weight for holding in holdings), 2)
-    return Portfolio(holdings=holdings, cash=cash)
+    last = await last_change(connection)
+    return Portfolio(holdings=holdings, cash=cash, blocked=last.after.blocked if last is not None else ())
 
 
 async def last_change(connection: AsyncConnection) -> PortfolioChange | None:

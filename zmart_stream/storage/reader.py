@@ -45,7 +45,7 @@ class StoredState(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...]
     book: Portfolio
     last_change: PortfolioChange | None
-    changes: tuple[PortfolioChange, ...]  # later than the snapshot, oldest first; without one the newest 1000
+    changes: tuple[PortfolioChange, ...]  # the newest 1000, oldest first: those that the snapshot knows are among them
     swaps: tuple[int, ...]  # market times of replacements and fills after the first, ascending, newest 100
     exits: tuple[Exit, ...]
     paused: bool  # the operator's last accepted pause or resume
@@ -67,7 +67,7 @@ class StorageReader:
         session = await self._begin_session(release)
         problems: list[str] = []
         async with self._database.reading() as connection:
-            sequence, snapshot_ts, snapshot = await _snapshot(connection, problems)
+            _, snapshot_ts, snapshot = await _snapshot(connection, problems)
             blocks = await self._blocks(connection, problems)
             revision, settings = await _revision(connection)
             return StoredState(
@@ -80,7 +80,7 @@ class StorageReader:
                 contracts=await _contracts(connection),
                 book=await stored_portfolio(connection),
                 last_change=await last_change(connection),
-                changes=await _changes(connection, sequence),
+                changes=await _changes(connection),
                 swaps=await _swaps(connection),
                 exits=await _exits(connection),
                 paused=await _paused(connection),
@@ -170,9 +170,9 @@ async def _snapshot(connection: AsyncConnection, problems: list[str]) -> tuple[i
     return -1, None, None
 
 
-async def _changes(connection: AsyncConnection, after: int) -> tuple[PortfolioChange, ...]:
-    later = select(_history).where(_history.c.sequence > after).order_by(_history.c.sequence.desc()).limit(1000)
-    return tuple(change_of(row) for row in reversed((await connection.execute(later)).all()))
+async def _changes(connection: AsyncConnection) -> tuple[PortfolioChange, ...]:
+    newest = select(_history).order_by(_history.c.sequence.desc()).limit(1000)
+    return tuple(change_of(row) for row in reversed((await connection.execute(newest)).all()))
 
 
 async def _amendments(connection: AsyncConnection, blocks: tuple[BarBlock, ...]) -> tuple[BarsAmended, ...]:

@@ -101,10 +101,11 @@ def holding_row(holding: Holding) -> Row:
 def history_row(change: PortfolioChange, sequence: int) -> Row:
     """A row of `portfolio_history`."""
     came, left = change.symbol_in, change.symbol_out
+    about = came or left or named_in(change)
     return {
         "id": change.id,
         "sequence": sequence,
-        "symbol_id": symbol_id(came or left or "") if came or left else None,
+        "symbol_id": symbol_id(about) if about else None,
         "replaced_symbol_id": symbol_id(left) if came and left else None,
         "action_type": change.kind,
         "action_date": change.ts,
@@ -119,6 +120,12 @@ def history_row(change: PortfolioChange, sequence: int) -> Row:
         "after": document(change.after),
         "numbers": document(change.numbers),
     }
+
+
+def named_in(change: PortfolioChange) -> str | None:
+    """The contract of a pin or a block, which neither comes nor leaves."""
+    named = change.numbers.get("symbol")
+    return named if isinstance(named, str) else None
 
 
 def change_of(row: Any) -> PortfolioChange:

@@ -83,7 +83,7 @@ def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
         except SnapshotError as error:
             log.warning("storage.snapshot_unused", reason=str(error))
             engine = fresh()
-    if stored.snapshot is not None or stored.book.holdings:
+    if stored.snapshot is not None or stored.changes:
         engine.restore_book(stored.book, stored.changes)
         engine.restart(stored.session)
     hold = engine.symbols.hold
