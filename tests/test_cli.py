@@ -192,7 +192,7 @@ def test_a_refusal_is_1_in_one_line_with_its_code(tmp_path) -> None:
         async with desk(tmp_path) as at:
             for arguments, said in (
                 (["explain", "NOPEUSDTM"], "[unknown_symbol]"),
-                (["rank", "--type", "NOPE"], "[bad_query]"),
+                (["rank", "--type", "NOPE"], "[unknown_score]"),
                 (["reload"], "[unauthorised]"),
                 (["status", "--token", "zs_wrong"], "[unauthorised]"),
             ):

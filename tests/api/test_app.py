@@ -49,7 +49,7 @@ def test_lists_are_whole_unless_a_page_is_asked_for(tmp_path) -> None:
             whole = (await at.ask("GET", "scoring/rankings")).json
             assert [row["symbol"] for row in whole["rankings"]] == list(SYMBOLS)
             assert [row["rank"] for row in whole["rankings"]] == [1, 2, None]
-            page = (await at.ask("GET", "scoring/rankings?limit=1&offset=1&unknown=1&limit=3")).json
+            page = (await at.ask("GET", "scoring/rankings?limit=1&offset=1")).json
             assert [row["symbol"] for row in page["rankings"]] == ["ETHUSDTM"]
             assert (page["total"], page["limit"], page["offset"]) == (3, 1, 1)
             assert (await at.ask("GET", "symbols?limit=2")).json["total"] == 3
@@ -69,6 +69,44 @@ def test_a_contract_goes_by_its_symbol_and_by_its_id(tmp_path) -> None:
             for unknown in ("NOPEUSDTM", symbol_id("NOPEUSDTM")):
                 assert (await at.ask("GET", f"explain/{unknown}")).code == "unknown_symbol"
                 assert (await at.ask("GET", f"symbols/{unknown}")).code == "unknown_symbol"
+
+    asyncio.run(scenario())
+
+
+def test_an_unknown_contract_names_those_that_were_meant(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            for asked in ("BTCUSDTM", "BTC", "XBT", "XBTUSDT", "XBTUSDM", "XTBUSDTM"):
+                found = await at.ask("GET", f"explain/{asked}")
+                assert found.code == "unknown_symbol"
+                assert found.json["suggestions"][0] == "XBTUSDTM", asked
+            assert "did you mean XBTUSDTM" in (await at.ask("GET", "symbols/BTCUSDTM")).json["detail"]
+            assert (await at.ask("GET", "symbols/QQQQQ")).json["suggestions"] == []
+
+    asyncio.run(scenario())
+
+
+def test_an_unknown_query_parameter_names_the_nearest(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            found = await at.ask("GET", "scoring/rankings?limt=3")
+            assert (found.code, found.json["parameter"]) == ("bad_query", "limt")
+            assert "did you mean limit" in found.json["detail"]
+            assert "takes no query parameters" in (await at.ask("GET", "portfolio?x=1")).json["detail"]
+            twice = await at.ask("GET", "symbols?limit=1&limit=2")
+            assert (twice.code, twice.json["parameter"]) == ("bad_query", "limit")
+
+    asyncio.run(scenario())
+
+
+def test_a_write_without_a_body_needs_no_content_type_but_an_origin_of_ours(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=OPEN) as at:
+            for lines in ([], ["Content-Length: 0"], [f"Origin: http://127.0.0.1:{at.port}"], ["Content-Type: text/x"]):
+                assert (await at.ask("POST", "portfolio/rebalance", *lines)).status == 200, lines
+            assert (await at.ask("POST", "portfolio/rebalance", "Origin: http://evil.example")).code == "origin_refused"
+            assert (await at.ask("POST", "portfolio/rebalance", "Origin: null")).code == "origin_refused"
+            assert (await at.ask("POST", "portfolio/rebalance", body=b"{}")).code == "not_json"
 
     asyncio.run(scenario())
 
@@ -200,7 +238,8 @@ def test_docs_list_every_route_and_every_code() -> None:
     text = (CHECKOUT / "docs" / "api.md").read_text()
     documented = set(re.findall(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| (\w+|–) \|", text, re.MULTILINE))
     routes = {(route.method, route.path, route.scope) for route in ROUTES}
-    assert documented == routes | {("GET", "/livez", "–"), ("GET", "/readyz", "–")}
+    bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs")}
+    assert documented == routes | bare
     codes = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}
     assert codes == {code: kind.status for code, kind in CODES.items()}
 

@@ -16,6 +16,7 @@ from zmart_stream.api.auth import Authenticator, AuthSettings, Names
 from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
 from zmart_stream.api.limits import Buckets, Limits
+from zmart_stream.api.pages import add_pages
 from zmart_stream.api.routes import portfolio, scoring, symbols, system
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
@@ -42,7 +43,11 @@ def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, lim
         rates=Buckets(limits.requests_per_minute),
     )
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, endpoint(route, door))
+        if route.method == "GET":
+            app.router.add_get(route.path, endpoint(route, door))  # HEAD is answered too
+        else:
+            app.router.add_route(route.method, route.path, endpoint(route, door))
+    add_pages(app, ROUTES)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz(services))
     app.on_response_prepare.append(_sign)

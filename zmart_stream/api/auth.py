@@ -43,15 +43,16 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(NamedTuple):
-    """Who asks: `key` for limits, `name` for the record, and what they may."""
+    """Who asks: `key` for limits, `name` for the record, what they may, and what of it their token says."""
 
     key: str
     name: str
     scopes: frozenset[Scope]
+    own: frozenset[Scope] = frozenset()
 
-    def need(self, scope: Scope) -> None:
-        """Raises RequestError when the scope is not among the caller's."""
-        if scope in self.scopes:
+    def need(self, scope: Scope, *, token_only: bool = False) -> None:
+        """Raises RequestError when the scope is not among the caller's, or with `token_only` among the token's."""
+        if scope in (self.own if token_only else self.scopes):
             return
         if self.key.startswith("token:"):
             raise RequestError("scope_missing", f"this needs the scope {scope}", scope=scope)
@@ -100,7 +101,7 @@ class Authenticator:
                 "unauthorised", "the token is not valid" if match else "one header: Bearer and the token"
             )
         scopes = frozenset[Scope]().union(*(IMPLIED[scope] for scope in record.scopes))
-        return Caller(f"token:{record.id}", record.name, granted | scopes)
+        return Caller(f"token:{record.id}", record.name, granted | scopes, scopes)
 
     def _refresh(self) -> None:
         try:

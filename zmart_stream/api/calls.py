@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +11,13 @@ from uuid import uuid4
 
 import msgspec
 from aiohttp import web
-from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from zmart_stream.api.auth import Authenticator, Caller
+from zmart_stream.api.intake import read_body, read_query
 from zmart_stream.api.limits import Buckets, Limits
-from zmart_stream.api.models import Body, is_symbol, is_uuid
+from zmart_stream.api.models import Body, NoQuery, PageQuery, Query, is_symbol, is_uuid
+from zmart_stream.api.names import meant_symbols
 from zmart_stream.api.tokens import Scope
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
@@ -25,12 +25,11 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.ports import Commander, Reader
 
 PREFIX = "/api/symbol-mgmt"
-MAX_OFFSET = 1_000_000
-MAX_LIMIT = 10_000
-_DIGITS = re.compile(r"[0-9]{1,7}", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 C = TypeVar("C", bound=Command)
+B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,7 @@ class Call:
     services: Services
     limits: Limits
     caller: Caller
+    query: Query
     body: Body | None
 
     def said(self, model: type[B]) -> B:
@@ -59,32 +59,35 @@ class Call:
         assert isinstance(self.body, model)  # noqa: S101  the route table pairs handler and model
         return self.body
 
-    def number(self, name: str, *, default: int | None, most: int, least: int = 0) -> int | None:
-        """A whole number of the query. Raises RequestError bad_query."""
-        text = self.request.query.get(name)
-        if text is None:
-            return default
-        if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise RequestError("bad_query", f"{name} is a whole number from {least} to {most}", parameter=name)
-        return int(text)
+    def asked(self, model: type[Q]) -> Q:
+        """The query parameters, of the model that the route declares."""
+        assert isinstance(self.query, model)  # noqa: S101  the route table pairs handler and model
+        return self.query
 
     def page(self, rows: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """The asked-for rows (all without a limit), and what tells which they are."""
-        limit = self.number("limit", default=None, least=1, most=MAX_LIMIT)
-        offset = self.number("offset", default=0, most=MAX_OFFSET) or 0
-        end = None if limit is None else offset + limit
-        return rows[offset:end], {"total": len(rows), "limit": limit, "offset": offset}
+        asked = self.asked(PageQuery)
+        end = None if asked.limit is None else asked.offset + asked.limit
+        return rows[asked.offset : end], {"total": len(rows), "limit": asked.limit, "offset": asked.offset}
 
     def symbol(self, reference: str) -> str:
-        """The symbol meant by a symbol or an id. Raises RequestError."""
-        if is_symbol(reference):
-            return reference
-        if not is_uuid(reference):
+        """The listed contract meant by a symbol or an id. Raises RequestError."""
+        if not is_symbol(reference) and not is_uuid(reference):
             raise RequestError("bad_symbol", "a symbol is 2 to 24 capital letters and digits, or a UUID")
-        for row in self.services.reader.symbols():
-            if row["symbol_id"] == reference.lower():
-                return str(row["symbol"])
-        raise unknown_symbol(reference)
+        listed = self.services.reader.listed()
+        if reference in listed:
+            return reference
+        for symbol, identity in listed.items():
+            if identity == reference.lower():
+                return symbol
+        raise self.unknown_symbol(reference)
+
+    def unknown_symbol(self, reference: str) -> RequestError:
+        """The error for a contract that is not listed, with those that may have been meant."""
+        near = meant_symbols(reference, self.services.reader.listed())
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        text = f"no contract {reference} is listed{hint}"
+        return RequestError("unknown_symbol", text, symbol=reference, suggestions=near)
 
     async def submit(self, command: type[C], **fields: Any) -> Sequence[Message]:
         """Give a command in the caller's name; its cascade once it is on disk. Raises RequestError no_answer."""
@@ -97,7 +100,6 @@ class Call:
             raise RequestError("no_answer", text, retry_after_s=5) from None
 
 
-B = TypeVar("B", bound=Body)
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
 
@@ -111,7 +113,14 @@ class Route:
     reply: type[BaseModel]
     summary: str
     scope: Scope = "read"
+    query: type[Query] = NoQuery
     body: type[Body] | None = None
+    demands_body: bool = False
+    """Whether a body without any member is refused although none of them is required alone."""
+    errors: tuple[str, ...] = ()
+    """Codes of `problems` beyond those that every route may answer with."""
+    token_only: bool = False
+    """Whether a caller needs a token even where loopback callers may do everything else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +139,10 @@ def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
     async def serve(request: web.Request) -> web.Response:
         caller = door.auth.caller(request)
         door.rates.take(caller.key, "requests of one token or address")
-        caller.need(route.scope)
+        caller.need(route.scope, token_only=route.token_only)
+        query = read_query(request, route.query)
         body = await read_body(request, route.body, door.limits) if route.method != "GET" else None
-        call = Call(request=request, services=door.services, limits=door.limits, caller=caller, body=body)
+        call = Call(request=request, services=door.services, limits=door.limits, caller=caller, query=query, body=body)
         content = await route.handler(call)
         if "as_of" not in content:
             content = {**content, "as_of": iso(door.services.now())}
@@ -141,48 +151,9 @@ def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
     return serve
 
 
-async def read_body(request: web.Request, model: type[Body] | None, limits: Limits) -> Body | None:
-    """The body, within its size, its time and its model. Raises RequestError."""
-    raw = await _receive(request, limits) if request.body_exists else b""
-    if model is None:
-        return None
-    try:
-        value = msgspec.json.decode(raw) if raw.strip() else {}
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise RequestError("bad_json", str(error)[:200] or "not JSON") from None
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = [{"field": ".".join(map(str, item["loc"])), "problem": item["msg"]} for item in error.errors()[:20]]
-        first = found[0]
-        raise RequestError("bad_body", f"{first['field'] or 'body'}: {first['problem']}", errors=found) from None
-
-
-async def _receive(request: web.Request, limits: Limits) -> bytes:
-    most = limits.max_body_bytes
-    if request.content_length is not None and request.content_length > most:
-        raise RequestError("too_large", f"a body has at most {most} bytes")
-    if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise RequestError("not_json", "send Content-Type: application/json, not compressed")
-    try:
-        async with asyncio.timeout(limits.body_deadline_s):
-            return await request.read()
-    except TimeoutError:
-        raise RequestError("too_slow", f"a body has {limits.body_deadline_s:g} s to arrive") from None
-    except HTTPRequestEntityTooLarge:
-        raise RequestError("too_large", f"a body has at most {most} bytes") from None
-    except web.RequestPayloadError as error:
-        raise RequestError("bad_request", str(error)[:200] or "the body is broken") from None
-
-
 def json_reply(content: dict[str, Any], status: int = 200) -> web.Response:
     """A reply of JSON; figures that are not finite become null."""
     return web.Response(body=_encode(content), status=status, content_type="application/json")
-
-
-def unknown_symbol(reference: str) -> RequestError:
-    """The error for a contract that is not listed."""
-    return RequestError("unknown_symbol", f"no contract {reference} is listed", symbol=reference)
 
 
 def iso(ns: int) -> str:

@@ -40,6 +40,7 @@ CODES: dict[str, Kind] = {
     "origin_refused": Kind(403, "This origin is not allowed"),
     "not_found": Kind(404, "There is nothing at this path"),
     "unknown_symbol": Kind(404, "No such contract is listed"),
+    "unknown_score": Kind(404, "No score has that name"),
     "method_not_allowed": Kind(405, "This path does not take this method"),
     "too_slow": Kind(408, "The request did not arrive in time"),
     "already_in_book": Kind(409, "The contract is in the book"),
@@ -47,6 +48,10 @@ CODES: dict[str, Kind] = {
     "book_full": Kind(409, "Every place of the book is taken"),
     "not_eligible": Kind(409, "The contract fails a gate"),
     "cap_reached": Kind(409, "The book's caps leave no room for the contract"),
+    "blocked": Kind(409, "An operator blocked the contract"),
+    "pinned": Kind(409, "An operator pinned the contract"),
+    "barred": Kind(409, "The contract may not enter the book yet"),
+    "entry_score": Kind(409, "The contract's score is too low"),
     "not_a_sandbox": Kind(409, "The venue is a real one"),
     "refused": Kind(409, "The core refused the command"),
     "too_large": Kind(413, "The body is too large"),
@@ -63,6 +68,18 @@ CODES: dict[str, Kind] = {
     "not_ready": Kind(503, "The daemon does not serve fresh data"),
 }
 """Every stable code; docs/api.md lists the same."""
+
+EVERYWHERE = (
+    "bad_request", "bad_query", "unauthorised", "scope_missing", "origin_refused", "wrong_host", "rate_limited",
+    "fault", "busy",
+)  # fmt: skip
+"""What every route may answer with."""
+
+ON_WRITES = ("too_slow", "too_large", "not_json", "no_answer", "holding", "refused")
+"""What every route that changes something may answer with besides."""
+
+WITH_BODY = ("bad_json", "bad_body")
+"""What a route with a body may answer with besides."""
 
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -99,7 +116,7 @@ def of_error(error: RequestError | CommandRefusedError | ConfigError | web.HTTPE
     if isinstance(error, RequestError):
         return response(error.code, str(error), error.facts)
     if isinstance(error, CommandRefusedError):
-        return response(error.code, str(error))
+        return response(error.code, str(error), error.facts)
     if isinstance(error, ConfigError):
         return response("bad_configuration", error.problems[0], {"problems": error.problems})
     reply = response(_BY_STATUS.get(error.status, "bad_request"), error.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,6 +198,10 @@ class ReadModel:
                 }
             )
         return shown
+
+    def listed(self) -> Mapping[str, str]:
+        """The id of every known contract, by symbol."""
+        return {contract.symbol: self._id(contract.symbol) for contract in self._engine.contracts()}
 
     def _shown_holding(self, holding: Any, now: int) -> dict[str, Any]:
         state = self._engine.market.by_symbol.get(holding.symbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from zmart_stream.domain.commands import Command
@@ -68,6 +68,10 @@ class Reader(Protocol):
 
     def symbols(self) -> list[dict[str, Any]]:
         """Every known contract with facts and state."""
+        ...
+
+    def listed(self) -> Mapping[str, str]:
+        """The id of every known contract, by symbol."""
         ...
 
 

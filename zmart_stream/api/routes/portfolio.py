@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from zmart_stream.api.calls import PREFIX, Call, Route, iso
-from zmart_stream.api.models import ChangeReply, NoteBody, PortfolioReply, ReplaceBody, SymbolBody
+from zmart_stream.api.calls import PREFIX, Call, Handler, Route, iso
+from zmart_stream.api.models import Body, NoteBody
+from zmart_stream.api.models.portfolio import ChangeReply, PortfolioReply, ReplaceBody, SymbolBody
 from zmart_stream.domain.commands import AddHolding, CommandDone, Rebalance, RemoveHolding, ReplaceHolding
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import PortfolioChange
@@ -60,19 +61,30 @@ def _told(change: PortfolioChange) -> dict[str, Any]:
     return told
 
 
-def _write(name: str, handler: Any, body: Any, summary: str) -> Route:
-    path = f"{PREFIX}/portfolio/{name}"
+def _write(name: str, handler: Handler, body: type[Body], summary: str, *errors: str) -> Route:
     return Route(
-        method="POST", path=path, handler=handler, reply=ChangeReply, summary=summary, scope="operate", body=body
+        method="POST",
+        path=f"{PREFIX}/portfolio/{name}",
+        handler=handler,
+        reply=ChangeReply,
+        summary=summary,
+        scope="operate",
+        body=body,
+        demands_body=body is SymbolBody,
+        errors=errors,
     )
 
+
+_REFUSALS = ("unknown_symbol", "already_in_book", "not_eligible", "cap_reached")
 
 ROUTES = (
     Route(
         method="GET", path=f"{PREFIX}/portfolio", handler=portfolio, reply=PortfolioReply, summary="The committed book"
     ),
-    _write("add-symbol", add_symbol, SymbolBody, "Take a contract into the book"),
-    _write("remove-symbol", remove_symbol, SymbolBody, "Take a contract out of the book"),
-    _write("replace-symbol", replace_symbol, ReplaceBody, "Replace one contract by another"),
+    _write("add-symbol", add_symbol, SymbolBody, "Take a contract into the book", *_REFUSALS, "book_full"),
+    _write(
+        "remove-symbol", remove_symbol, SymbolBody, "Take a contract out of the book", "unknown_symbol", "not_in_book"
+    ),
+    _write("replace-symbol", replace_symbol, ReplaceBody, "Replace one contract by another", *_REFUSALS, "not_in_book"),
     _write("rebalance", rebalance, NoteBody, "Set the weights to their targets"),
 )

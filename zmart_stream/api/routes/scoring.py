@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from zmart_stream.api.calls import PREFIX, Call, Route, unknown_symbol
-from zmart_stream.api.models import CalculateBody, CalculateReply, ExplainReply, RankingsReply
+from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.models.scoring import CalculateBody, CalculateReply, ExplainReply, RankingsQuery, RankingsReply
 from zmart_stream.domain.commands import Recalculate
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.scores import Recalculated
 
-_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
-
 
 async def rankings(call: Call) -> dict[str, Any]:
     """Every contract with a score of `type`, best first."""
-    kind = call.request.query.get("type", "COMPOSITE")
-    if not _KIND.fullmatch(kind):
-        raise RequestError("bad_query", "type is the name of a score, such as COMPOSITE or RISK", parameter="type")
+    kind = call.asked(RankingsQuery).type.upper()
     try:
-        rows = call.services.reader.rankings(kind.upper())
+        rows = call.services.reader.rankings(kind)
     except KeyError:
-        raise RequestError("bad_query", f"no score is called {kind.upper()}", parameter="type") from None
+        raise RequestError(
+            "unknown_score", f"no score is called {kind}; the components are scores too", score=kind
+        ) from None
     shown, page = call.page(rows)
-    return {"rankings": shown, "type": kind.upper(), **page}
+    return {"rankings": shown, "type": kind, **page}
 
 
 async def calculate(call: Call) -> dict[str, Any]:
@@ -48,7 +45,7 @@ async def explain(call: Call) -> dict[str, Any]:
     try:
         return call.services.reader.explain(symbol)
     except KeyError:
-        raise unknown_symbol(symbol) from None
+        raise call.unknown_symbol(symbol) from None
 
 
 ROUTES = (
@@ -58,6 +55,8 @@ ROUTES = (
         handler=rankings,
         reply=RankingsReply,
         summary="Every contract with a score, best first",
+        query=RankingsQuery,
+        errors=("unknown_score",),
     ),
     Route(
         method="POST",
@@ -67,6 +66,7 @@ ROUTES = (
         summary="Compute scores anew",
         scope="operate",
         body=CalculateBody,
+        errors=("unknown_symbol",),
     ),
     Route(
         method="GET",
@@ -74,5 +74,6 @@ ROUTES = (
         handler=explain,
         reply=ExplainReply,
         summary="One score as arithmetic that a person can check",
+        errors=("bad_symbol", "unknown_symbol"),
     ),
 )

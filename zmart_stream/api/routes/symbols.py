@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from zmart_stream.api.calls import PREFIX, Call, Route, unknown_symbol
-from zmart_stream.api.models import SymbolReply, SymbolsReply
+from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.models import PageQuery
+from zmart_stream.api.models.symbols import SymbolReply, SymbolsReply
 
 
 async def symbols(call: Call) -> dict[str, Any]:
@@ -20,10 +21,24 @@ async def symbol(call: Call) -> dict[str, Any]:
     for row in call.services.reader.symbols():
         if row["symbol"] == name:
             return {"symbol": row}
-    raise unknown_symbol(name)
+    raise call.unknown_symbol(name)
 
 
 ROUTES = (
-    Route(method="GET", path=f"{PREFIX}/symbols", handler=symbols, reply=SymbolsReply, summary="Every known contract"),
-    Route(method="GET", path=f"{PREFIX}/symbols/{{symbol}}", handler=symbol, reply=SymbolReply, summary="One contract"),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/symbols",
+        handler=symbols,
+        reply=SymbolsReply,
+        summary="Every known contract",
+        query=PageQuery,
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/symbols/{{symbol}}",
+        handler=symbol,
+        reply=SymbolReply,
+        summary="One contract",
+        errors=("bad_symbol", "unknown_symbol"),
+    ),
 )

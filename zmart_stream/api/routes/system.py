@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from zmart_stream.api.calls import PREFIX, Call, Route
-from zmart_stream.api.models import HealthReply, NoteBody, ReloadReply, Reply, SampleDataReply, StatusReply
+from zmart_stream.api.models import NoteBody
+from zmart_stream.api.models.system import HealthReply, PauseReply, ReloadReply, SampleDataReply, StatusReply
 from zmart_stream.domain.commands import Pause, Resume
 
 
@@ -52,6 +53,7 @@ ROUTES = (
         reply=ReloadReply,
         summary="Read the configuration again",
         scope="operate",
+        errors=("bad_configuration", "reloading"),
     ),
     Route(
         method="POST",
@@ -60,12 +62,13 @@ ROUTES = (
         reply=SampleDataReply,
         summary="Load the sandbox's contracts and history",
         scope="operate",
+        errors=("not_a_sandbox",),
     ),
     Route(
         method="POST",
         path=f"{PREFIX}/pause",
         handler=pause,
-        reply=Reply,
+        reply=PauseReply,
         summary="Let the book hold",
         scope="operate",
         body=NoteBody,
@@ -74,7 +77,7 @@ ROUTES = (
         method="POST",
         path=f"{PREFIX}/resume",
         handler=resume,
-        reply=Reply,
+        reply=PauseReply,
         summary="Let the book act again",
         scope="operate",
         body=NoteBody,

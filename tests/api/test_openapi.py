@@ -1,0 +1,167 @@
+"""The description is that of the server: generated requests find no fault and no reply that it does not describe."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from tests.api.desk import Desk, desk
+from tests.api.market import Market
+from zmart_stream import __version__
+from zmart_stream.api import pages
+from zmart_stream.api.app import ROUTES
+from zmart_stream.api.auth import AuthSettings
+from zmart_stream.api.calls import PREFIX
+from zmart_stream.api.limits import Limits
+from zmart_stream.api.openapi import describe
+
+STATIC = Path(pages.__file__).parent / "static"
+EXAMPLES = 12
+"""Generated requests of each kind for each route."""
+
+PLENTY = Limits(requests_per_minute=1_000_000, failed_logins_per_minute=1_000_000)
+CHECKED = """
+    not_a_server_error status_code_conformance content_type_conformance response_headers_conformance
+    response_schema_conformance negative_data_rejection positive_data_acceptance ignored_auth unsupported_method
+""".split()
+
+
+@contextmanager
+def served(folder: Path, market: Market) -> Iterator[tuple[int, str]]:
+    """The API in a thread of its own, as a proxy's callers see it: its port and a token that may do everything."""
+    found: list[tuple[int, str]] = []
+    up, down = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        auth = AuthSettings(behind_proxy=True)
+        async with desk(folder, auth=auth, limits=PLENTY, behind=market.services()) as at:
+            found.append((at.port, at.tokens.create("tests", ["operate"])[1]))
+            up.set()
+            await asyncio.to_thread(down.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert up.wait(60)
+        yield found[0]
+    finally:
+        down.set()
+        thread.join(60)
+
+
+def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tmp_path: Path) -> None:
+    import schemathesis  # noqa: PLC0415  only this test pays for loading it
+    from hypothesis import HealthCheck, Phase, given, settings  # noqa: PLC0415
+    from hypothesis import seed as seeded  # noqa: PLC0415
+    from schemathesis import GenerationMode  # noqa: PLC0415
+
+    schema = schemathesis.openapi.from_dict(describe(ROUTES, version=__version__))
+    schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+    checks = [schemathesis.checks.CHECKS.get_one(name) for name in CHECKED]
+    run = settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    asked: dict[str, set[int]] = {}
+    market, turn = Market(seed), count()
+    symbols = cycle(market.reads.listed())
+    with capture_logs(), served(tmp_path, market) as (port, token):
+
+        def ask(case: Any) -> None:
+            if case.meta.generation.mode is GenerationMode.POSITIVE and next(turn) % 2:
+                name_listed(case, symbols)
+            response = case.call_and_validate(
+                base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, checks=checks
+            )
+            asked.setdefault(case.operation.label, set()).add(response.status_code)
+
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            takes_something = operation.definition.raw["parameters"] or "requestBody" in operation.definition.raw
+            for mode in GenerationMode:
+                if mode is GenerationMode.POSITIVE or takes_something:
+                    seeded(seed)(run(given(operation.as_strategy(generation_mode=mode))(ask)))()
+    assert len(asked) == len(ROUTES)
+    # a book may be full or lack the contract: then 409 is the answer to a good request
+    assert [label for label, statuses in asked.items() if not statuses & {200, 409}] == []
+    assert [label for label, statuses in asked.items() if label.startswith("GET") and 200 not in statuses] == []
+    assert all(status < 500 for statuses in asked.values() for status in statuses)
+
+
+def name_listed(case: Any, symbols: Iterator[str]) -> None:
+    """Contracts that exist in place of generated ones: what is found is to be described too."""
+    if "symbol" in case.path_parameters:
+        case.path_parameters["symbol"] = next(symbols)
+    if isinstance(case.body, dict):
+        for name in ("symbol", "symbol_id", "old_symbol_id", "new_symbol_id"):
+            if isinstance(case.body.get(name), str):
+                case.body[name] = next(symbols)
+
+
+def test_the_page_of_the_description_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=AuthSettings(behind_proxy=True)) as at:
+            page = await at.ask("GET", "/docs")
+            assert page.status == 200, "it needs no token"
+            assert page.headers["content-type"] == "text/html; charset=utf-8"
+            text = page.body.decode()
+            assert re.findall(r"<script(?![^>]* src=)", text) == []
+            assert "<style" not in text
+            assert re.findall(r"\son\w+=|\sstyle=", text) == []
+            for link in re.findall(r"(?:src|href)=\"([^\"]+)\"", text):
+                found = await at.ask("GET", link)
+                assert found.status == 200, link
+                assert found.headers["x-content-type-options"] == "nosniff"
+            script = (STATIC / "docs.js").read_text()
+            assert "innerHTML" not in script
+            assert not re.search(r"https?://", script + (STATIC / "docs.css").read_text())
+
+    asyncio.run(scenario())
+
+
+def test_the_description_has_every_route_and_every_model() -> None:
+    told = describe(ROUTES, version=__version__)
+    assert told["openapi"] == "3.1.0"
+    for route in ROUTES:
+        operation = told["paths"][route.path][route.method.lower()]
+        assert [p["name"] for p in operation["parameters"] if p["in"] == "query"] == list(route.query.model_fields)
+        assert operation["x-scope"] == route.scope
+        assert ("requestBody" in operation) == (route.body is not None)
+    names = set(told["components"]["schemas"])
+    referred = {found.rpartition("/")[2] for found in re.findall(r"#/components/schemas/\w+", str(told))}
+    assert referred == names
+    operations = [operation["operationId"] for methods in told["paths"].values() for operation in methods.values()]
+    assert len(set(operations)) == len(ROUTES)
+
+
+def test_the_description_is_served_and_head_is_answered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            assert (await at.ask("GET", "/openapi.json")).json == describe(ROUTES, version=__version__)
+            for path in ("portfolio", "status", "/openapi.json", "/docs", "/livez"):
+                found = await head(at, path)
+                assert found.startswith(b"HTTP/1.1 200"), path
+                assert found.partition(b"\r\n\r\n")[2] == b"", path
+
+    asyncio.run(scenario())
+
+
+async def head(at: Desk, path: str) -> bytes:
+    """All that comes back for HEAD."""
+    where = path if path.startswith("/") else f"{PREFIX}/{path}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+    writer.write(f"HEAD {where} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    found = await reader.read()
+    writer.close()
+    return found

@@ -1,0 +1,95 @@
+"""What a request says besides its path: query parameters and body, within their limits and of their models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from pydantic import ValidationError
+
+from zmart_stream.api.limits import Limits
+from zmart_stream.api.models import Body, Query
+from zmart_stream.api.names import nearest
+from zmart_stream.domain.errors import RequestError
+
+MOST_ERRORS = 20
+
+Q = TypeVar("Q", bound=Query)
+
+
+def read_query(request: web.Request, model: type[Q]) -> Q:
+    """The query parameters. Raises RequestError bad_query, naming the parameter and the nearest one there is."""
+    given = request.query
+    for name in given:
+        if name not in model.model_fields:
+            raise RequestError("bad_query", _unknown(name, model), parameter=name)
+        if len(given.getall(name)) > 1:
+            raise RequestError("bad_query", f"{name} is given more than once", parameter=name)
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        first = _problems(error)[0]
+        parameter = first["field"].partition(".")[0]
+        raise RequestError("bad_query", f"{parameter}: {first['problem']}", parameter=parameter) from None
+
+
+async def read_body(request: web.Request, model: type[Body] | None, limits: Limits) -> Body | None:
+    """The body, within its size, its time and its model. Raises RequestError."""
+    raw = await receive(request, limits) if request.body_exists else b""
+    if model is None:
+        return None
+    try:
+        value = msgspec.json.decode(raw) if raw.strip() else {}
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise RequestError("bad_json", str(error)[:200] or "not JSON") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = _problems(error)
+        first = found[0]
+        raise RequestError("bad_body", f"{first['field'] or 'body'}: {first['problem']}", errors=found) from None
+
+
+async def receive(request: web.Request, limits: Limits) -> bytes:
+    """The bytes of a JSON body. Raises RequestError."""
+    most = limits.max_body_bytes
+    if request.content_length is not None and request.content_length > most:
+        raise RequestError("too_large", f"a body has at most {most} bytes")
+    if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise RequestError("not_json", "send Content-Type: application/json, not compressed")
+    try:
+        async with asyncio.timeout(limits.body_deadline_s):
+            return await request.read()
+    except TimeoutError:
+        raise RequestError("too_slow", f"a body has {limits.body_deadline_s:g} s to arrive") from None
+    except HTTPRequestEntityTooLarge:
+        raise RequestError("too_large", f"a body has at most {most} bytes") from None
+    except web.RequestPayloadError as error:
+        raise RequestError("bad_request", str(error)[:200] or "the body is broken") from None
+
+
+def _problems(error: ValidationError) -> list[dict[str, Any]]:
+    return [
+        {
+            "field": ".".join(str(step) for step in item["loc"] if not _is_branch(step)),
+            "problem": item["msg"].removeprefix("Value error, "),
+        }
+        for item in error.errors()[:MOST_ERRORS]
+    ]
+
+
+def _is_branch(step: object) -> bool:
+    """A union's member, which the library names among the fields."""
+    return isinstance(step, str) and ("[" in step or step in {"str", "int", "float", "bool", "none", "constrained-int"})
+
+
+def _unknown(name: str, model: type[Query]) -> str:
+    known = list(model.model_fields)
+    shown = name[:64] if name.isprintable() else "that name"
+    if not known:
+        return f"this path takes no query parameters, not {shown}"
+    near = nearest(name, known)
+    return f"there is no {shown}; " + (f"did you mean {near}?" if near else f"there are {', '.join(known)}")

@@ -1,0 +1,120 @@
+"""Bodies, queries and replies on scores."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from zmart_stream.api.models import Body, Document, PageQuery, PageReply, Reference, Reply, Row
+
+
+class CalculateBody(Body):
+    """Which contract to score again; without one, all."""
+
+    symbol: Reference | None = None
+    symbol_id: Reference | None = None
+
+    @property
+    def which(self) -> str | None:
+        """The contract asked for."""
+        return self.symbol_id or self.symbol
+
+
+class RankingsQuery(PageQuery):
+    """Which score, and which rows."""
+
+    type: str = Field(
+        "COMPOSITE",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]{0,31}$",
+        description="COMPOSITE, TECHNICAL, FUNDAMENTAL, MARKET_STRUCTURE, RISK or a custom scorer's name.",
+    )
+
+
+class RankingRow(Row):
+    """One contract of the rankings; `rank` is null where it is not eligible."""
+
+    rank: int | None
+    symbol: str
+    symbol_id: str
+    score: float | None
+    confidence: float
+    sector: str | None
+    turnover_24h: float | None
+    spread_bps: float | None
+    eligible: bool
+    failed_gates: list[str]
+    in_book: bool
+    components: dict[str, float | None]
+
+
+class RankingsReply(PageReply):
+    """Every contract with a score of the kind, best first."""
+
+    rankings: list[RankingRow]
+    type: str
+
+
+class CalculateReply(Reply):
+    """What computing anew gave; `drift` is the largest relative difference to the state kept event by event."""
+
+    symbols_processed: int
+    drift: float
+    reanchored: int
+    scores: dict[str, float | None]
+
+
+class PartRow(Row):
+    """One part of a component: its value, where it stands among all contracts, what it contributes."""
+
+    name: str
+    value: float | None
+    unit: str
+    percentile: float | None
+    weight: float
+    contribution: float
+    age_s: float | None
+    freshness: float
+    maturity: float
+    words: str
+
+
+class ComponentRow(Row):
+    """One component of the composite; its parts' contributions sum to its own."""
+
+    name: str
+    weight: float
+    score: float | None
+    confidence: float
+    contribution: float
+    parts: list[PartRow]
+
+
+class GateRow(Row):
+    """One condition: what the contract has against what it needs."""
+
+    name: str
+    ok: bool
+    value: float | str | bool | None
+    limit: float | str | bool | None
+
+
+class SumRow(Row):
+    """50 and the contributions are the composite; `published` is the score last announced."""
+
+    base: float
+    contributions: float
+    composite: float
+    published: float | None
+
+
+class ExplainReply(Reply):
+    """The arithmetic of one score."""
+
+    symbol: str
+    score: float | None
+    confidence: float
+    rank: int | None
+    in_book: bool
+    components: list[ComponentRow]
+    sum: SumRow
+    gates: list[GateRow]
+    change: Document

@@ -1,0 +1,161 @@
+"""The OpenAPI 3.1 description, made from the models that validate what comes and name what goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from zmart_stream.api import problems
+from zmart_stream.api.calls import PREFIX, Route
+from zmart_stream.api.models import Reference, Row
+
+_REF = "#/components/schemas/{model}"
+_IN_PATH = re.compile(r"\{(\w+)\}")
+_JSON = "application/json"
+
+PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
+    "symbol": (TypeAdapter(Reference).json_schema(), "A contract by its symbol or its id."),
+    "name": ({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,31}$"}, "The component's name."),
+    "id": ({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "The id."),
+}
+"""Schema and meaning of what stands in braces in a path."""
+
+
+class Problem(Row):
+    """Problem details (RFC 9457). `code` is stable; `detail` is for people; further members depend on the code."""
+
+    success: bool
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+def describe(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
+    """The whole description, JSON-ready."""
+    models = {model for route in routes for model in (route.reply, route.body) if model is not None}
+    ordered: list[type[BaseModel]] = [Problem, *sorted(models, key=lambda model: model.__name__)]
+    _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "info": {
+            "title": "zmart-stream",
+            "version": version,
+            "description": "Scores of KuCoin futures contracts, and the book of the best of them.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": _untitled(schemas["$defs"]),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def codes_of(route: Route) -> list[str]:
+    """Every problem that a route may answer with."""
+    writes = problems.ON_WRITES if route.method != "GET" else ()
+    body = problems.WITH_BODY if route.body is not None else ()
+    return list(dict.fromkeys([*problems.EVERYWHERE, *writes, *body, *route.errors]))
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": _name(route),
+        "summary": route.summary,
+        "description": (route.handler.__doc__ or route.summary).strip(),
+        "tags": [_subject(route)],
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": {"200": _reply(route), **_problems(codes_of(route))},
+        "security": [{"token": []}] if route.scope != "read" else [{}, {"token": []}],
+        "x-scope": route.scope,
+    }
+    if route.body is not None:
+        required = any(field.is_required() for field in route.body.model_fields.values())
+        content = {_JSON: {"schema": {"$ref": _REF.format(model=route.body.__name__)}}}
+        found["requestBody"] = {"required": required or route.demands_body, "content": content}
+    return found
+
+
+def _reply(route: Route) -> dict[str, Any]:
+    return {
+        "description": (route.reply.__doc__ or "").partition("\n")[0],
+        "content": {_JSON: {"schema": {"$ref": _REF.format(model=route.reply.__name__)}}},
+    }
+
+
+def _problems(codes: Iterable[str]) -> dict[str, Any]:
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(problems.CODES[code].status, []).append(code)
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in named)}",
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
+        }
+        for status, named in sorted(by_status.items())
+    }
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    found = []
+    for name in _IN_PATH.findall(route.path):
+        schema, meaning = PATH_PARAMETERS[name]
+        found.append({"name": name, "in": "path", "required": True, "description": meaning, "schema": schema})
+    return found
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    schema = route.query.model_json_schema(ref_template=_REF)
+    found = []
+    for name, field in schema.get("properties", {}).items():
+        told = {key: value for key, value in _without_null(field).items() if key not in ("title", "description")}
+        found.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "description": field.get("description", ""),
+                "schema": told,
+            }
+        )
+    return found
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be left out is never null in a query."""
+    kept = {key: value for key, value in field.items() if not (key == "default" and value is None)}
+    members = [member for member in kept.pop("anyOf", []) if member.get("type") != "null"]
+    return {**kept, **members[0]} if len(members) == 1 else {**kept, "anyOf": members} if members else kept
+
+
+def _untitled(schema: Any) -> Any:
+    """Without the titles that only repeat a member's name."""
+    if isinstance(schema, list):
+        return [_untitled(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _untitled(value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+
+
+def _name(route: Route) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", route.path.removeprefix(PREFIX))
+    return "_".join([route.method.lower(), *words])
+
+
+def _subject(route: Route) -> str:
+    first = route.path.removeprefix(PREFIX).strip("/").partition("/")[0]
+    return {"explain": "scoring"}.get(first, first) if first in _SUBJECTS else "system"
+
+
+_SUBJECTS = frozenset({"portfolio", "scoring", "symbols", "explain", "signals", "users", "integrations", "stream"})
