@@ -53,7 +53,7 @@ def test_waiting_ends_with_a_message_or_the_time():
         inbox = Inbox(16)
         assert not await inbox.wait(0.01)
         asyncio.get_running_loop().call_soon(inbox.put, Tick(ts=1))
-        assert await inbox.wait(5.0)
+        assert await inbox.wait(60.0)
         taken = inbox.take(10)
         inbox.put(Tick(ts=2))
         inbox.put_back(taken)

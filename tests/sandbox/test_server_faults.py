@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.sandbox.venue_client import Bench, Socket, eventually, venue
+from tests.sandbox.venue_client import WAIT_S, Bench, Socket, eventually, venue
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.fault_kinds import KINDS, read_scenario
 from zmart_stream.sandbox.hostile import BREAKING, FORMS
@@ -80,7 +80,7 @@ def test_expired_tokens_no_pong_and_a_half_open_connection() -> None:
             assert (error["code"], error["data"]) == (401, "token is expired")
             await socket.push(TICKER)
 
-            await bench.fault(kind="no_pong", duration=0.3)
+            await bench.fault(kind="no_pong", duration=0.8)
             await socket.send(id="p", type="ping")
             assert "p" not in [(await socket.push(TICKER)).get("id") for _ in range(2)]
             await bench.calm()
@@ -190,26 +190,26 @@ def test_a_change_at_price_zero_moves_only_the_sequence() -> None:
 def test_rest_storms_blocks_wrong_bodies_and_delays() -> None:
     async def run() -> None:
         async with venue() as bench:
-            await bench.fault(kind="storm_429", duration=0.2)
+            await bench.fault(kind="storm_429", duration=0.6)
             assert _code(await bench.reply("status"))[:2] == (429, True)
             await bench.calm()
-            await bench.fault(kind="storm_429", headers=False, duration=0.2)
+            await bench.fault(kind="storm_429", headers=False, duration=0.6)
             status, gateway, text = _code(await bench.reply("status"))
             assert (status, gateway) == (429, False)
             assert "System-level rate limit exceeded" in text
             await bench.calm()
-            await bench.fault(kind="block_1015", duration=0.2)
+            await bench.fault(kind="block_1015", duration=0.8)
             status, headers, text = await bench.reply("status")
             assert (status, headers["Content-Type"].startswith("text/html")) == (429, True)
             assert "1015" in text
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 await bench.dial("any")
             await bench.calm()
-            await bench.fault(kind="error_body", paths=["kline/*"], code="500000", message="boom", duration=0.2)
+            await bench.fault(kind="error_body", paths=["kline/*"], code="500000", message="boom", duration=0.8)
             assert _code(await bench.reply("kline/query"))[::2] == (200, '{"code":"500000","msg":"boom"}')
             assert (await bench.get("status"))["status"] == "open"
             await bench.calm()
-            await bench.fault(kind="slow_rest", paths=["timestamp"], delay=0.2, duration=1)
+            await bench.fault(kind="slow_rest", paths=["timestamp"], delay=0.2, duration=2)
             before = time.monotonic()
             await bench.get("timestamp")
             assert time.monotonic() - before >= 0.2
@@ -264,7 +264,7 @@ async def _holds(bench: Bench, symbol: str, *, listed: bool) -> bool:
 def test_a_busy_service_and_an_outage() -> None:
     async def run() -> None:
         async with venue(unknowns={"sequence_restart": True}) as bench:
-            await bench.fault(kind="service_busy", duration=0.3)
+            await bench.fault(kind="service_busy", duration=0.8)
             (error,) = await (await bench.dial()).drained()
             assert (error["code"], error["data"]) == (509, "service busy, please retry later")
             await bench.calm()
@@ -296,10 +296,10 @@ def test_every_hostile_form_reaches_the_client(form: str) -> None:
             if form in BREAKING:
                 await bench.connect(TICKER)  # the venue itself goes on
                 if form in ("reserved_bits", "close_stall"):
-                    message = await asyncio.wait_for(socket.ws.receive(), 5)
+                    message = await asyncio.wait_for(socket.ws.receive(), WAIT_S)
                     assert message.type in (aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSE)
                 return
-            message = await asyncio.wait_for(socket.ws.receive(), 5)
+            message = await asyncio.wait_for(socket.ws.receive(), WAIT_S)
             if form == "bad_utf8":
                 assert message.type is aiohttp.WSMsgType.ERROR
                 return

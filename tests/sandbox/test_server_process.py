@@ -58,7 +58,7 @@ def test_start_up_lines_a_free_port_and_a_clean_stop() -> None:
             "venue time starts at 2026-11-20T10:07:30+00:00, speed 240.0, quota factor 10",
         ]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

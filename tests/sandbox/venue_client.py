@@ -16,7 +16,7 @@ from zmart_stream.sandbox.settings import settings_from
 from zmart_stream.sandbox.synthetic import synthetic_market
 
 START = "2026-11-20T10:07:30+00:00"
-WAIT_S = 30.0
+WAIT_S = 60.0
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 

@@ -145,7 +145,7 @@ async def writing(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.run())
         yield writer
-        assert await writer.drain(20)
+        assert await writer.drain(60)
         await writer.close()
 
 

@@ -72,7 +72,7 @@ def test_full_disk_degrades_and_heals(small_disk: Path) -> None:
             async with writing(database, told) as writer:
                 changes.append(books.change("fill", NAMES[:2]))
                 writer.put([changes[-1]])
-                assert await writer.drain(10)
+                assert await writer.drain(60)
                 count = 0
                 while not writer.degraded:  # the ballast buys some commits: fill its room too
                     filler = fill(small_disk)
@@ -92,8 +92,8 @@ def test_full_disk_degrades_and_heals(small_disk: Path) -> None:
                 assert len(await StorageReader(database).history(limit=999)) == len(changes) - len(untold) - 1
                 told.recovered.clear()
                 filler.unlink()
-                await asyncio.wait_for(told.recovered.wait(), 20)
-                assert await writer.drain(10)
+                await asyncio.wait_for(told.recovered.wait(), 60)
+                assert await writer.drain(60)
                 assert writer.dropped["scores"] > 0
             assert [c for c in told.messages if type(c).__name__ == "PortfolioChange"] == changes
             assert await check_book(database) == books.book

@@ -41,7 +41,7 @@ def kill_one(nursery: subprocess.Popen[str], url: str, acks: Path, mode: str, af
     before = acks.stat().st_size if acks.exists() else 0
     print(url, acks, mode, file=nursery.stdin, flush=True)
     pid = int(nursery.stdout.readline())
-    for _ in range(4000):
+    for _ in range(12_000):
         if acks.exists() and acks.stat().st_size > before:
             break
         time.sleep(0.005)

@@ -23,6 +23,14 @@ from zmart_stream.feeds.kucoin.wire import Wire
 SETTINGS = FeedSettings(
     welcome_timeout_s=0.5, dial_timeout_s=0.5, quiet_probe_s=0.3, quiet_drop_s=0.3, pong_timeout_s=1.0, ping_every_s=1.0
 )
+PATIENT = msgspec.structs.replace(SETTINGS, welcome_timeout_s=60.0, dial_timeout_s=60.0, pong_timeout_s=60.0)
+"""Where nothing but the line's silence may end the connection, however slow the machine is."""
+
+UNENDING = msgspec.structs.replace(PATIENT, quiet_probe_s=60.0)
+
+GIVEN_UP_S = 20.0
+"""Longer than any deadline of these settings, shorter than a server that stalls waits."""
+
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -37,11 +45,13 @@ def ticker(sequence: int, padding: int = 0) -> bytes:
     )
 
 
-async def connect(port: int, basket: Basket, *, follow_venue: bool = False, pong_s: float = 1.0) -> Connection:
+async def connect(
+    port: int, basket: Basket, settings: FeedSettings = SETTINGS, *, follow_venue: bool = False
+) -> Connection:
     session = Session(
-        settings=msgspec.structs.replace(SETTINGS, pong_timeout_s=pong_s),
+        settings=settings,
         wire=Wire(ahead_ns=10**18, behind_ns=10**18),
-        sequences=Sequences(SETTINGS.restart_ns),
+        sequences=Sequences(settings.restart_ns),
         at=asyncio.get_running_loop().time(),
         ping_s=18.0,
         pong_s=60.0,
@@ -50,15 +60,15 @@ async def connect(port: int, basket: Basket, *, follow_venue: bool = False, pong
     url = f"ws://127.0.0.1:{port}/?token=t"
     wiring = Wiring(clock=StillClock(), inbox=basket, follow_venue=follow_venue, on_events=lambda _link: None)
     return await dial(
-        lambda: Connection(session, url=url, max_frame_bytes=SETTINGS.max_frame_bytes, wiring=wiring),
+        lambda: Connection(session, url=url, max_frame_bytes=settings.max_frame_bytes, wiring=wiring),
         url,
         context=None,
-        timeout_s=SETTINGS.dial_timeout_s,
-        welcome_s=SETTINGS.welcome_timeout_s,
+        timeout_s=settings.dial_timeout_s,
+        welcome_s=settings.welcome_timeout_s,
     )
 
 
-def ends_with(behave: Server) -> str:
+def ends_with(behave: Server, settings: FeedSettings = PATIENT) -> str:
     """Why the connection to a server that welcomes and then behaves like this ends."""
 
     async def after_welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,11 +79,11 @@ def ends_with(behave: Server) -> str:
     async def scenario() -> str:
         async with RawServer(after_welcome) as server:
             try:
-                link = await connect(server.port, Basket())
+                link = await connect(server.port, Basket(), settings)
             except FeedError as error:
                 # the fault came together with the welcome
                 return str(error)
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(GIVEN_UP_S):
                 return (await link.closed).reason
 
     return asyncio.run(scenario())
@@ -101,7 +111,7 @@ def test_data_but_no_pong() -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    assert ends_with(behave) == "no_pong"
+    assert ends_with(behave, msgspec.structs.replace(PATIENT, pong_timeout_s=1.0)) == "no_pong"
 
 
 def test_a_byte_at_a_time_is_no_frame() -> None:
@@ -190,7 +200,7 @@ async def _nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 @pytest.mark.parametrize("behave", [_mute, _no_welcome, _http_401, _nonsense])
 def test_a_dial_that_leads_nowhere_fails_in_time(behave: Server) -> None:
     async def scenario() -> None:
-        async with RawServer(behave) as server, asyncio.timeout(5):
+        async with RawServer(behave) as server, asyncio.timeout(GIVEN_UP_S):
             with pytest.raises(FeedError):
                 await connect(server.port, Basket())
 
@@ -240,7 +250,7 @@ def test_frames_survive_any_cutting_and_mixing(seed: int) -> None:
     async def scenario() -> tuple[list[int], int]:
         basket = Basket()
         async with RawServer(behave) as server:
-            link = await connect(server.port, basket, pong_s=60.0)
+            link = await connect(server.port, basket, UNENDING)
             await basket.until(lambda: len(basket.messages) >= 319)
             bad = sum(isinstance(event, Malformed) for event in link.session.events)
             link.close("stop")
@@ -278,9 +288,9 @@ def test_frames_that_come_with_the_upgrade_may_be_cut_anywhere(after_head: int) 
 
     async def scenario() -> None:
         basket = Basket()
-        async with RawServer(behave) as server, asyncio.timeout(5):
-            link = await connect(server.port, basket)
-            await basket.until(lambda: len(basket.of(Ticker)) == 3, 5)
+        async with RawServer(behave) as server:
+            link = await connect(server.port, basket, UNENDING)
+            await basket.until(lambda: len(basket.of(Ticker)) == 3)
             link.close("done")
             await link.closed
         assert [message.sequence for message in basket.of(Ticker)] == [1, 2, 3]
@@ -303,8 +313,8 @@ def test_a_crowded_inbox_stops_the_reading_and_nothing_is_lost() -> None:
         basket = Basket()
         basket.crowded = True
         async with RawServer(behave) as server:
-            link = await connect(server.port, basket, pong_s=60.0)
-            # longer than any deadline of these settings
+            link = await connect(server.port, basket, PATIENT)
+            # longer than the silence that ends a connection under these settings
             await asyncio.sleep(1.0)
             early = len(basket.messages)
             assert not link.closed.done()
@@ -329,7 +339,7 @@ def test_at_speed_max_each_message_moves_the_clock_and_takes_its_time_from_it() 
     async def scenario() -> list[tuple[int, int]]:
         basket = Basket()
         async with RawServer(behave) as server:
-            link = await connect(server.port, basket, follow_venue=True)
+            link = await connect(server.port, basket, UNENDING, follow_venue=True)
             await basket.until(lambda: len(basket.messages) == 3)
             link.abort("stop")
             await link.closed

@@ -30,13 +30,13 @@ def ask(handler: Handler, question: Callable[[KucoinRest], Awaitable[Any]], **ch
     async def scenario() -> tuple[Any, KucoinRest]:
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", handler)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
         settings = FeedSettings(
-            rest_url=f"http://127.0.0.1:{port}", allowed_hosts=("127.0.0.1",), request_timeout_s=0.5, **changes
+            rest_url=f"http://127.0.0.1:{port}", allowed_hosts=("127.0.0.1",), **{"request_timeout_s": 60.0, **changes}
         )
         try:
             async with KucoinRest(settings) as rest:
@@ -122,10 +122,10 @@ def test_every_refusal_has_its_reason_and_its_pause(
 
 def test_a_reply_that_never_ends_is_given_up() -> None:
     async def slow(_request: web.Request) -> web.Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return web.Response()
 
-    answer, _ = ask(slow, server_time)
+    answer, _ = ask(slow, server_time, request_timeout_s=0.5)
     assert isinstance(answer, FeedError)
     assert str(answer) == "timeout"
 
