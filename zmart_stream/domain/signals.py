@@ -167,10 +167,13 @@ class SignalEvaluated(Message, frozen=True, kw_only=True, gc=False):
 
 
 class SignalDecided(Message, frozen=True, kw_only=True, gc=False):
-    """Approved or declined, with `reason` in the decision."""
+    """Approved or declined, with `reason` in the decision; and what its outcome will be measured from."""
 
     signal: Signal
     decision: Decision
+    price: float | None  # mark of the contract; None: not known, its outcome is not measured
+    cost: float  # fraction: of entering and leaving, or of leaving and coming back
+    due: int  # ns at which the outcome is measured
 
 
 class SignalEnded(Message, frozen=True, kw_only=True, gc=False):

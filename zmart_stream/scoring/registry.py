@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
 from zmart_stream.domain.errors import ConfigError
+from zmart_stream.domain.plugins import check_names, constructed, option_names, resolve
 from zmart_stream.domain.settings import ScorerSettings, ScoringSettings
 from zmart_stream.market.contract_state import Moves
 from zmart_stream.scoring import SCORERS
@@ -56,66 +54,17 @@ def table_of(component: ScorerSettings) -> str:
 
 
 def _build(component: ScorerSettings, settings: ScoringSettings, extra: Mapping[str, type[Any]]) -> Scorer:
-    kind = _resolve(component, extra)
     where = table_of(component)
-    options = _options(component, kind, settings)
-    try:
-        scorer: Scorer = kind(**options)
-    except Exception as error:  # the plug-in boundary: whatever its constructor raises is a wrong configuration
-        raise ConfigError(f"{where}: {component.name} refuses its options: {error}") from error
+    kind = resolve(component.name, component.path, what="scorer", where=where, known=(SCORERS, extra))
+    shared = {"probe_usdt": settings.probe_usdt} if "probe_usdt" in option_names(kind) else {}
+    scorer: Scorer = constructed(kind, component.name, {**shared, **component.options}, where)
     _check_shape(scorer, component)
-    _check_names(where, "part", component.parts, [part.name for part in scorer.parts])
+    check_names(where, "part", component.parts, [part.name for part in scorer.parts])
     scorer.name = component.name
     scorer.parts = with_weights(scorer.parts, component.parts)
     if not any(part.weight > 0 for part in scorer.parts):
         raise ConfigError(f"{where}: parts: at least one part needs a weight above 0")
     return scorer
-
-
-def _resolve(component: ScorerSettings, extra: Mapping[str, type[Any]]) -> type[Any]:
-    """The class behind a component."""
-    where = table_of(component)
-    if component.path:
-        return _imported(component.path, where)
-    kind = SCORERS.get(component.name) or extra.get(component.name)
-    if kind is None:
-        known = sorted([*SCORERS, *extra])
-        hint = _nearest(component.name, known)
-        raise ConfigError(f"{where}: name: no scorer {component.name!r}{hint}; there are {', '.join(known)}")
-    return kind
-
-
-def _imported(path: str, where: str) -> type[Any]:
-    """The class at `package.module:Class`."""
-    module, _, name = path.partition(":")
-    if not module or not name:
-        raise ConfigError(f"{where}: path: {path!r} is not of the form package.module:Class")
-    try:
-        kind: type[Any] = getattr(import_module(module), name)
-    except Exception as error:  # the plug-in boundary: its module runs its own code
-        raise ConfigError(f"{where}: path: cannot import {path!r}: {error}") from error
-    return kind
-
-
-def _options(component: ScorerSettings, kind: type[Any], settings: ScoringSettings) -> dict[str, Any]:
-    """The constructor's keyword arguments: the component's own, and `probe_usdt` for whoever asks for it."""
-    signature = inspect.signature(kind)
-    names = [p.name for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    _check_names(table_of(component), "option", component.options, names)
-    shared = {"probe_usdt": settings.probe_usdt} if "probe_usdt" in names else {}
-    return {**shared, **component.options}
-
-
-def _check_names(where: str, what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    wrong = [name for name in given if name not in known]
-    if wrong:
-        there = ", ".join(known) or "none"
-        raise ConfigError([f"{where}: no {what} {name!r}{_nearest(name, known)}; there are {there}" for name in wrong])
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _check_shape(scorer: Any, component: ScorerSettings) -> None:

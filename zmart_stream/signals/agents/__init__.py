@@ -1,0 +1,1 @@
+"""One opinion each."""

@@ -1,0 +1,1 @@
+"""What raises signals of our own."""

@@ -1,0 +1,98 @@
+"""Signals as they stand: those that wait, and the newest that are through, for whoever asks the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from zmart_stream.domain.signals import (
+    FINAL,
+    Decision,
+    Opinion,
+    Plan,
+    Problem,
+    Signal,
+    SignalEnded,
+    SignalSettled,
+    Status,
+)
+
+MOST_FINISHED = 200
+"""Signals kept here after their end; the store has all of them."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a signal's life."""
+
+    status: Status
+    ts: int  # ns
+    reason: str = ""
+
+
+class Record(msgspec.Struct, kw_only=True, gc=False):
+    """One signal from its arrival on; `signal.data` is left to the store once it is through."""
+
+    signal: Signal
+    status: Status
+    steps: list[Step]
+    problems: tuple[Problem, ...] = ()
+    plan: Plan | None = None
+    opinions: tuple[Opinion, ...] = ()
+    decision: Decision | None = None
+    ended: SignalEnded | None = None
+    settled: SignalSettled | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its status stays."""
+        return self.status in FINAL
+
+
+class Records:
+    """By id, in the order of arrival; finished ones are bounded."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self._finished: dict[str, None] = {}
+
+    def open(self, signal: Signal) -> Record:
+        """A signal came in."""
+        step = Step(status="received", ts=signal.received)
+        record = self._records[signal.id] = Record(signal=signal, status="received", steps=[step])
+        return record
+
+    def get(self, signal_id: str) -> Record | None:
+        """One signal, None if it is not here (any more)."""
+        return self._records.get(signal_id)
+
+    def move(self, record: Record, status: Status, ts: int, reason: str = "") -> None:
+        """A signal reached `status`."""
+        record.status = status
+        record.steps.append(Step(status=status, ts=ts, reason=reason))
+        if record.is_final:
+            self._finish(record)
+
+    def of(self, statuses: tuple[Status, ...] | None = None) -> list[Record]:
+        """Signals in these states (None: all), newest first."""
+        chosen = [record for record in self._records.values() if statuses is None or record.status in statuses]
+        return chosen[::-1]
+
+    def snapshot(self) -> list[Any]:
+        """All of it as built-in values."""
+        return [msgspec.to_builtins(record) for record in self._records.values()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take over a snapshot."""
+        records = [msgspec.convert(record, Record) for record in state]
+        self._records = {record.signal.id: record for record in records}
+        ends = sorted((r.steps[-1].ts, i, r.signal.id) for i, r in enumerate(records) if r.is_final)
+        self._finished = {signal_id: None for _, _, signal_id in ends}
+
+    def _finish(self, record: Record) -> None:
+        record.signal = msgspec.structs.replace(record.signal, data={})
+        self._finished[record.signal.id] = None
+        while len(self._finished) > MOST_FINISHED:
+            oldest = next(iter(self._finished))
+            del self._finished[oldest]
+            del self._records[oldest]
