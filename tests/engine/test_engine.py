@@ -26,7 +26,7 @@ from zmart_stream.domain.commands import (
 from zmart_stream.domain.errors import BrokenBookError, SnapshotError
 from zmart_stream.domain.market import HOUR_S, Bars, Coverage, Listing, Tick, VenueStatus, WarmUp
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import BookReady, FlagsChanged, HoldChanged, PortfolioChange
+from zmart_stream.domain.portfolio import BookReady, BookTraded, FlagsChanged, HoldChanged, PortfolioChange
 from zmart_stream.domain.scores import Recalculated, ScoreChanged, ScoresClosed
 from zmart_stream.domain.settings import (
     CoreSettings,
@@ -99,7 +99,7 @@ def repair(engine: Engine, wanted: list[RepairWanted], ts: int) -> list[Message]
 def test_warm_up_scores_everything_then_fills_the_book_at_once() -> None:
     engine, session, told = started()
     assert [m.size for m in of(BookReady, told)] == [10]
-    assert len(of(PortfolioChange, told)) == 10
+    assert [m.kind for m in of(PortfolioChange, told)] == ["fill"] * 10 + ["reweight"]
     assert all(m.ts > T0 for m in of(PortfolioChange, told))
     assert engine.status()["scored"] == len(session.contracts)
     order = [type(m).__name__ for m in told]
@@ -306,14 +306,14 @@ def test_a_delisted_holding_leaves_at_once() -> None:
     out = engine.symbols.portfolio.holdings[3].symbol
     contract = engine.market.by_symbol[out].contract
     told = engine.process(Listing(ts=engine.now, contract=contract, change="delisted"))
-    assert [(m.reason, m.symbol_out) for m in of(PortfolioChange, told)] == [("delisted", out)]
+    assert [(m.reason, m.symbol_out) for m in of(PortfolioChange, told)] == [("delisted", out), ("composition", None)]
 
 
 def test_operator_commands_are_answered() -> None:
     engine, _, _ = started()
     held = [h.symbol for h in engine.symbols.portfolio.holdings]
     told = engine.process(RemoveHolding(ts=engine.now, request_id="1", symbol=held[0], who="anna"))
-    assert [type(m) for m in told] == [PortfolioChange, CommandDone]
+    assert [type(m) for m in told] == [PortfolioChange, PortfolioChange, BookTraded, CommandDone]
     told = engine.process(AddHolding(ts=engine.now, request_id="2", symbol="NONE"))
     assert [(m.request_id, m.accepted, m.code) for m in of(CommandDone, told)] == [("2", False, "unknown_symbol")]
     told = engine.process(AddHolding(ts=engine.now, request_id="3", symbol=held[0]))
@@ -427,7 +427,7 @@ def test_a_restart_waits_for_the_repair_and_does_not_fill_again() -> None:
     assert not later.symbols.hold.on
     told += later.process(Tick(ts=CLOSE + 5 * HOUR + GRACE))
     changes = of(PortfolioChange, told)
-    assert {c.kind for c in changes} <= {"fill", "rerank"}
+    assert {c.kind for c in changes} <= {"fill", "rerank", "reweight"}
     assert all(c.symbol_in != book.holdings[0].symbol for c in changes)
     assert {c.id for c in changes}.isdisjoint({c.id for c in missed})
 

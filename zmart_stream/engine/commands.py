@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zmart_stream.domain.commands import (
-    AddHolding,
     Command,
     CommandDone,
     DisablePlugin,
@@ -14,8 +13,6 @@ from zmart_stream.domain.commands import (
     Recalculate,
     Reconfigure,
     Reconfigured,
-    RemoveHolding,
-    ReplaceHolding,
     Resume,
     StorageDegraded,
     StorageRecovered,
@@ -25,6 +22,7 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.scores import Recalculated
 from zmart_stream.domain.settings import ScoringSettings
 from zmart_stream.engine.stages import Stages, known
+from zmart_stream.portfolio.operator import BookCommand
 from zmart_stream.scoring.base import Scorer
 
 DRIFT_LIMIT = 1e-9
@@ -39,11 +37,21 @@ class Commands:
         self._stages = stages
         self._build_scorers = build_scorers
 
-    def book(self, command: AddHolding | RemoveHolding | ReplaceHolding | Rebalance) -> list[Message]:
-        """An operator's change of the book."""
+    def book(self, command: BookCommand) -> list[Message]:
+        """An operator's change of the book, and the weights and paper trades that follow."""
+        stages = self._stages
+        standings = stages.standings(command.ts)
+        try:
+            told = stages.followed(command.ts, stages.symbols.command(command, standings), standings)
+        except CommandRefusedError as refusal:
+            return [_refused(command, refusal)]
+        return [*told, _done(command, "" if told else "nothing to change")]
+
+    def rebalance(self, command: Rebalance) -> list[Message]:
+        """An operator's wish for weights at their targets."""
         stages = self._stages
         try:
-            told = stages.symbols.command(command, stages.standings(command.ts))
+            told = stages.manager.rebalance(command, stages.standings(command.ts))
         except CommandRefusedError as refusal:
             return [_refused(command, refusal)]
         return [*told, _done(command, "" if told else "nothing to change")]
@@ -105,6 +113,7 @@ class Commands:
         )
         stages.scoring.reconfigure(settings.scoring, scorers, command.ts)
         stages.symbols.reconfigure(settings, revision=command.revision)
+        stages.manager.reconfigure(settings)
         told: list[Message] = [Reconfigured(ts=command.ts, revision=command.revision, changed=command.changed)]
         return [*told, *stages.scoring.publish(command.ts), _done(command)]
 

@@ -49,7 +49,8 @@ class Engine(Reads):
     ) -> None:
         stages = Stages(settings, scorers, session=session, revision=revision)
         super().__init__(stages, Start(settings.portfolio.first_fill_after_s))
-        self.market, self.scoring, self.symbols = stages.market, stages.scoring, stages.symbols
+        self.market, self.scoring = stages.market, stages.scoring
+        self.symbols, self.manager = stages.symbols, stages.manager
         self._timers = Timers(("start", "close", "first_fill", "sweep"))
         self._timers.set("start", 0)
         self._intake = Intake(stages, self._start)
@@ -125,8 +126,9 @@ class Engine(Reads):
         end = self._next_end
         self._next_end += min(self._bar_ns, HOUR_NS)
         self._timers.set("close", self._next_end + self._grace_ns)
-        told = self._sweep(due)
         is_hour, is_decision = end % HOUR_NS == 0, end % self._bar_ns == 0
+        told = self.manager.mark(due, end) if is_hour else []
+        told += self._sweep(due)
         if is_hour and 0 < self.market.hour_start < end:
             blocks = self.market.close_hour(due)
             told += [block for block in blocks if self._start.bars_told or not isinstance(block, BarBlock)]
@@ -151,7 +153,8 @@ class Engine(Reads):
         told = self._hold_changed(due)
         standings = self._stages.standings(due)
         if judged:
-            told += self.symbols.close(due, standings)
+            composed = self.symbols.close(due, standings)
+            told += [*composed, *self.manager.close(due, end, composed, standings)]
         rows = self._stages.ranked(standings)
         ranks = {row: rank for rank, row in enumerate(rows, start=1)}
         held = [self.market.by_symbol.get(holding.symbol) for holding in self.symbols.portfolio.holdings]
@@ -170,7 +173,8 @@ class Engine(Reads):
         share = self.settings.portfolio.first_fill_share
         if not self._start.waited(now) and self._stages.scored_share() < share:
             return []
-        return self.symbols.first_fill(now, self._stages.standings(now))
+        standings = self._stages.standings(now)
+        return self._stages.followed(now, self.symbols.first_fill(now, standings), standings)
 
     def _score_changed(self, change: ScoreChanged) -> Iterable[Message]:
         """A composite appeared: it may be the one that the first fill waits for."""
@@ -249,7 +253,11 @@ class Engine(Reads):
             asked.AddHolding: commands.book,
             asked.RemoveHolding: commands.book,
             asked.ReplaceHolding: commands.book,
-            asked.Rebalance: commands.book,
+            asked.PinHolding: commands.book,
+            asked.UnpinHolding: commands.book,
+            asked.BlockSymbol: commands.book,
+            asked.UnblockSymbol: commands.book,
+            asked.Rebalance: commands.rebalance,
             asked.Pause: commands.pause,
             asked.Resume: commands.resume,
             asked.Recalculate: commands.recalculate,
@@ -312,6 +320,7 @@ class Engine(Reads):
             "market": self.market.snapshot(full=full),
             "scoring": self.scoring.snapshot(),
             "symbols": self.symbols.snapshot(),
+            "manager": self.manager.snapshot(),
             "ids": self._stages.ids.snapshot(),
             "timers": self._timers.snapshot(),
             "start": self._start.snapshot(),
@@ -324,6 +333,7 @@ class Engine(Reads):
         self.market.restore(state["market"])
         self.scoring.restore(state["scoring"])
         self.symbols.restore(state["symbols"])
+        self.restore_ledger(state)
         self._stages.ids.restore(state["ids"])
         self._timers.restore(state["timers"])
         self._start.restore(state["start"])
@@ -332,13 +342,22 @@ class Engine(Reads):
         self._intake.polled = state["polled"]
         self.scoring.notices[:] = [msgspec.convert(notice, asked.PluginDisabled) for notice in state["notices"]]
 
-    def restore_book(self, portfolio: Portfolio, changes: Iterable[PortfolioChange] = ()) -> None:
+    def restore_ledger(self, state: dict[str, Any]) -> None:
+        """Go on with a snapshot's paper ledger, also where the rest of it does not fit; one without opens anew."""
+        if "manager" in state:
+            self.manager.restore(state["manager"])
+
+    def restore_book(
+        self, portfolio: Portfolio, changes: Iterable[PortfolioChange] = (), ledger: Iterable[Message] = ()
+    ) -> None:
         """Take the stored book over the snapshot's; `changes` from storage, oldest first, older ones are passed over.
 
-        Raises BrokenBookError if the stored book breaks a rule it must keep.
+        `ledger`: the BookTraded and FundingPaid that were stored after the snapshot (without one: all of them), oldest
+        first; those it knows are passed over. Raises BrokenBookError if the stored book breaks a rule it must keep.
         """
         check_book(portfolio, max(self.settings.portfolio.max_symbols, len(portfolio.holdings)))
         self.symbols.adopt(portfolio, [change for change in changes if change.id > self._stages.ids.last])
+        self.manager.replay(ledger)
 
     def restart(self, session: int) -> None:
         """A new run on what was restored: nothing is covered, the book waits for the gap's repair."""

@@ -46,12 +46,17 @@ class Intake:
         self._market.funding_estimate(message)
 
     def funding_settled(self, message: said.FundingSettled) -> list[Message] | None:
-        """A settlement."""
-        return self._moved(self._market.funding_settled(message), Moves.SETTLEMENT, message.ts)
+        """A settlement: a part of the score, and money for the ledger."""
+        told = self._moved(self._market.funding_settled(message), Moves.SETTLEMENT, message.ts)
+        settled = ((message.ts_event, message.rate),)
+        paid = self._stages.manager.fund(message.ts, message.symbol, settled, live=True)
+        return [*(told or ()), *paid] if paid else told
 
     def funding_history(self, message: said.FundingHistory) -> list[Message] | None:
-        """Past settlements."""
-        return self._moved(self._market.funding_history(message), Moves.SETTLEMENT, message.ts)
+        """Past settlements, of which the ledger pays those that it missed."""
+        told = self._moved(self._market.funding_history(message), Moves.SETTLEMENT, message.ts)
+        paid = self._stages.manager.fund(message.ts, message.symbol, message.settlements, live=False)
+        return [*(told or ()), *paid] if paid else told
 
     def stats(self, message: said.ContractStats) -> list[Message] | None:
         """A row of the contracts poll: open interest, mark and index, status, and which topics are silent."""
@@ -100,4 +105,5 @@ class Intake:
             return []
         if not self._start.may_judge(ts):
             return []
-        return symbols.gone(ts, state.symbol, self._stages.standings(ts))
+        standings = self._stages.standings(ts)
+        return self._stages.followed(ts, symbols.gone(ts, state.symbol, standings), standings)

@@ -132,6 +132,30 @@ class Reads:
             "plugins": {"failures": dict(stages.scoring.failures), "disabled": dict(stages.scoring.disabled)},
         }
 
+    def statistics(self) -> dict[str, Any]:
+        """The book and its money at a glance: see `Reports.statistics` for the keys."""
+        return self._stages.reports.statistics(self.now, self.standings())
+
+    def metrics(self, window: str = "all") -> dict[str, Any]:
+        """Risk and performance over 1d, 7d, 30d or all: see `Analyses.metrics`. Raises KeyError for another window."""
+        return self._stages.analyses.metrics(window, self.now)
+
+    def attribution(self, window: str = "all") -> dict[str, Any]:
+        """Where the return came from: see `Analyses.attribution`. Raises KeyError for another window."""
+        return self._stages.analyses.attribution(window, self.now)
+
+    def equity(self, since: int | None = None, until: int | None = None) -> dict[str, Any]:
+        """The ledger's points of the last 8 days in [since, until], ns: see `Reports.equity`."""
+        return self._stages.reports.equity(since, until, self.now)
+
+    def optimise(self, name: str | None = None) -> dict[str, Any]:
+        """What one optimiser, or each, would do now: see `Analyses.optimise`. Raises KeyError for an unknown name."""
+        return self._stages.analyses.optimise(name, self.now, self.standings())
+
+    def swaps(self) -> dict[str, Any]:
+        """What swaps earned against not swapping, and what a point earned: see `Reports.swaps`."""
+        return self._stages.reports.swaps(self.now)
+
     def _component_names(self) -> list[str]:
         return [component.name.upper() for component in components(self.settings.scoring)]
 

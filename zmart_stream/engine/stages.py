@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from zmart_stream.domain.contract import Contract
+from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.standing import Standing
 from zmart_stream.engine.ids import IdSource
+from zmart_stream.engine.paper import PaperMarket
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState
-from zmart_stream.portfolio.economics import Leg, price_leg
+from zmart_stream.portfolio.analyses import Analyses
+from zmart_stream.portfolio.manager import PortfolioManager
+from zmart_stream.portfolio.reports import Reports
 from zmart_stream.portfolio.symbols import SymbolManager
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.engine import ScoringEngine
@@ -44,8 +48,13 @@ class Stages:
         probe_usdt, sectors = settings.scoring.probe_usdt, settings.portfolio.sectors
         self.market = MarketCache(settings.market, probe_usdt=probe_usdt, sectors=sectors)
         self.scoring = ScoringEngine(settings.scoring, scorers, self.market)
-        self.symbols = SymbolManager(settings, new_id=self.ids.new, correlation=self._correlation, price=self._price)
+        self.paper = PaperMarket(self.market)
+        new_id = self.ids.new
+        self.symbols = SymbolManager(settings, new_id=new_id, correlation=self._correlation, price=self.paper.leg)
         self.symbols.reconfigure(settings, revision=revision)
+        self.manager = PortfolioManager(settings, self.symbols, self.paper, new_id=new_id)
+        self.reports = Reports(self.manager)
+        self.analyses = Analyses(self.manager, self.paper)
         self._facts: dict[int, Facts] = {}
 
     def standings(self, now: int) -> dict[str, Standing]:
@@ -100,17 +109,9 @@ class Stages:
         """Rows of the eligible contracts, best first; holdings are judged at a holding's limits."""
         return self.scoring.ranked(self.symbols.eligible(standings))
 
-    def _price(self, symbol: str) -> Leg:
-        """What a trade in a contract costs now, at the probed size; without a price for one that is not known."""
-        state = self.market.by_symbol.get(symbol)
-        if state is None:
-            return price_leg(symbol, taker_fee=np.nan, spread_bps=np.nan, impact_bps=np.nan)
-        return price_leg(
-            symbol,
-            taker_fee=state.contract.taker_fee,
-            spread_bps=state.spread_ew_bps,
-            impact_bps=state.impact_bps,
-        )
+    def followed(self, ts: int, told: list[Message], standings: dict[str, Standing]) -> list[Message]:
+        """What was `told` of the book's composition, and the weights and paper trades that follow from it."""
+        return [*told, *self.manager.after(ts, told, standings)]
 
     def _correlation(self, symbols: Sequence[str]) -> list[list[float]]:
         """EW correlation of hourly returns, nan for a contract that is not known."""

@@ -14,6 +14,9 @@ UNIT = 100_000_000
 """Money units in 1 USDT."""
 
 _PASSES = 5
+_FINE = 100_000_000
+_WHOLE = 100 * _FINE
+"""Weights count in steps of 1e-8 percent: finer than a cent of any book."""
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -186,7 +189,7 @@ class Account(msgspec.Struct, kw_only=True, gc=False):
         for _ in range(_PASSES):
             whole = max(0, equity - costs)
             wanted = dict.fromkeys(held, 0)
-            wanted.update({symbol: whole * round(weight * 100) // 10_000 for symbol, weight in weights.items()})
+            wanted.update({symbol: whole * round(weight * _FINE) // _WHOLE for symbol, weight in weights.items()})
             costs = sum(
                 _cost(value - held.get(symbol, 0), quotes[symbol])
                 for symbol, value in wanted.items()

@@ -99,7 +99,7 @@ class Ledger:
         start = round(start_usdt * UNIT)
         self.state = LedgerState(start=start, account=Account.opened(start))
         self._slope = RealisedSlope()
-        self._horizon = swap_horizon_ns
+        self.horizon_ns = swap_horizon_ns
 
     @property
     def equity(self) -> int:
@@ -166,7 +166,8 @@ class Ledger:
         before = account.copy() if swap is not None else None
         costs = account.rebalance(ts, weights, quotes)
         if swap is not None and before is not None:
-            self.state.shadows.begin(swap, ts, self._horizon, (before, account.copy()), costs)
+            since = ts if self.state.last is None else self.state.last  # so that a swap at a close ends at one
+            self.state.shadows.begin(swap, ts, since + self.horizon_ns, (before, account.copy()), costs)
         return costs
 
     def fund(self, symbol: str, rate: float, settled: int, *, mark: float | None = None) -> FundingPayment | None:
@@ -211,12 +212,12 @@ class Ledger:
         return [day for day in days if window_ns is None or day.end > now - window_ns], DAY_NS / 1e9
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it as built-in values."""
-        return {"ledger": msgspec.to_builtins(self.state), "slope": self._slope.snapshot()}
+        """All of it, the state as one block of bytes."""
+        return {"ledger": msgspec.msgpack.encode(self.state), "slope": self._slope.snapshot()}
 
     def restore(self, data: dict[str, Any]) -> None:
         """Take over a snapshot."""
-        self.state = msgspec.convert(data["ledger"], LedgerState)
+        self.state = msgspec.msgpack.decode(data["ledger"], type=LedgerState)
         self._slope.restore(data["slope"])
 
     def _accounts(self) -> list[Account]:

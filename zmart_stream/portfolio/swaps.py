@@ -34,7 +34,7 @@ class SwapResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     start: int
     """Equity before the swap."""
     costs: int
-    """All that the swap's trades cost, re-weighting included."""
+    """All that the swap's trades cost."""
     unswapped: int
     """Equity of the book held as it was."""
     swapped: int
@@ -94,15 +94,15 @@ class Shadows(msgspec.Struct, kw_only=True, gc=False):
 
     runs: list[SwapRun] = []
 
-    def begin(self, note: SwapNote, ts: int, horizon: int, books: tuple[Account, Account], costs: int) -> None:
-        """A swap was made at `ts` (ns): `books` are copies of the book before and after it, marked alike."""
+    def begin(self, note: SwapNote, ts: int, until: int, books: tuple[Account, Account], costs: int) -> None:
+        """A swap at `ts` (ns), final at `until`; `books` are copies of the book before and after it, marked alike."""
         unswapped, swapped = books
         out, into = unswapped.positions.get(note.symbol_out), swapped.positions.get(note.symbol_in)
         self.runs.append(
             SwapRun(
                 note=note,
                 since=ts,
-                until=ts + horizon,
+                until=until,
                 start=unswapped.equity,
                 costs=costs,
                 unswapped=unswapped,
