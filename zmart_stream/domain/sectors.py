@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 _TABLE = {
@@ -59,13 +60,22 @@ def bases() -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def sector_of(base: str) -> str | None:
     """The sector of a base currency (`XBT`, `BTC`, `1000BONK`, `1MBONK`, ...); None if the table does not know it."""
+    return next((_SECTOR_BY_BASE[name] for name in _spellings(base) if name in _SECTOR_BY_BASE), None)
+
+
+def placed(base: str, sector: str | None, overrides: Mapping[str, str]) -> str | None:
+    """The sector that `overrides` (base -> sector, "": none) gives a base however either spells it, else `sector`."""
+    if not overrides:
+        return sector
+    named = {("XBT" if name.upper() == "BTC" else name.upper()): given for name, given in overrides.items()}
+    found = next((named[name] for name in _spellings(base) if name in named), sector)
+    return found or None
+
+
+def _spellings(base: str) -> Iterator[str]:
+    """The name as futures symbols write it, then without each multiplier that it may carry."""
     name = base.upper()
-    if name == "BTC":
-        name = "XBT"
-    found = _SECTOR_BY_BASE.get(name)
-    if found is not None:
-        return found
+    yield "XBT" if name == "BTC" else name
     for prefix in _PREFIXES:
-        if name.startswith(prefix) and name[len(prefix) :] in _SECTOR_BY_BASE:
-            return _SECTOR_BY_BASE[name[len(prefix) :]]
-    return None
+        if name.startswith(prefix):
+            yield name[len(prefix) :]
