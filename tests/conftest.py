@@ -1,20 +1,65 @@
-"""What every test may ask for: recorded market data beside the checkout, and a seed that a failure prints."""
+"""What every test may ask for: recorded market data, a seed that a failure prints; and how a whole run is spread."""
 
 import logging
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # examples take as long as the machine needs: no test asserts a time
 settings.register_profile("zmart", deadline=None)
 settings.load_profile("zmart")
+
+SERVICE = "tests/service/"
+CHAINS = 2  # daemons that run beside each other: two and their venues leave a slow machine time to answer them
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist's classes are untyped here
+    """A file stays on one worker, with what its tests share; the files that start daemons form a few chains."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        self._chains: dict[str, str] = {}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if not file.startswith(SERVICE):
+            return file
+        return self._chains.setdefault(file, f"{SERVICE}{len(self._chains) % CHAINS}")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """Who runs what, unless another `--dist` was asked for."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers of a run of everything, one more than cores since daemons are mostly waited for; 0 for any selection."""
+    chosen = config.option
+    everything = (
+        config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and chosen.markexpr in config.getini("addopts")
+        and not (chosen.keyword or chosen.collectonly or config.getoption("lf", False))
+        and chosen.capture != "no"
+    )
+    return min((os.cpu_count() or 1) + 1, 8) if everything else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What waits longest begins first; names must not change from process to process, or the workers disagree."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"an address in a test's name: {unstable[0]}")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(SERVICE))
 
 
 @pytest.fixture(scope="session")
