@@ -81,10 +81,15 @@ def test_a_topic_that_misses_what_two_polls_show_is_silent_until_it_speaks() -> 
     assert state.fresh[Moves.TRADE] < 1.0
     assert not state.live
     assert market.cache.sweep(START + 41 * NS) == [state]
+    market.ticker(A, START + 49 * NS, 99.0, 101.0)
     market.cache.stats(row_of_poll(A, START + 50 * NS, last_price=102.0))
-    assert market.cache.take_silent() == []
+    assert [m.topic for m in market.cache.take_silent()] == ["execution"], "said as long as it lasts"
     market.trade(A, START + 51 * NS, 102.0)
     assert (state.fresh[Moves.TRADE], state.live) == (1.0, True)
+    for k in range(2):
+        market.ticker(A, START + (59 + 10 * k) * NS, 99.0, 101.0)
+        market.cache.stats(row_of_poll(A, START + (60 + 10 * k) * NS, last_price=103.0 + k))
+        assert market.cache.take_silent() == []
 
 
 def test_old_volume_that_leaves_the_24_hours_is_no_movement() -> None:

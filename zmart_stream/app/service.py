@@ -174,10 +174,7 @@ class Service:
         """Set market time to the venue's, then keep it there."""
         while True:
             try:
-                before = time.monotonic()
-                venue = await self._system.venue_time()
-                delay = int((time.monotonic() - before) / 2 * 1e9)
-                error = self._system.clock.anchor(venue + delay)
+                error = self._system.clock.anchor(await self._system.venue_time())
             except FeedError as failure:
                 log.warning("clock.unanchored", reason=str(failure))
                 await asyncio.sleep(5.0)

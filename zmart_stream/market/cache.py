@@ -104,10 +104,9 @@ class MarketCache(Roster):
                     self._doubt(state, m.ts if m.heard is None else m.heard)
         return super().coverage(m)
 
-    def _found_silent(self, s: ContractState) -> None:
-        super()._found_silent(s)
-        if s.trade_silent:
-            self._doubt(s, max(s.trade_ts, s.exec_since))
+    def _fell_silent(self, s: ContractState) -> None:
+        super()._fell_silent(s)
+        self._doubt(s, max(s.trade_ts, s.exec_since))
 
     def _came_late(self, s: ContractState, event: int) -> None:
         start = event // HOUR * HOUR

@@ -121,7 +121,8 @@ class Freshness:
     def polled(self, state: ContractState, *, moved: bool, before: int, now: int) -> list[TopicSilent]:
         """A contracts poll at `now` showed movement or none since the poll at `before`; which topics are silent now.
 
-        Silent: two polls in a row showed movement and the covered topic brought nothing since before the first.
+        Silent: two polls in a row showed movement and the covered topic brought nothing since before the first. It is
+        said again at each such poll: whoever subscribes anew may have had reason to wait.
         """
         if not moved or not before:
             state.moved_once = 0
@@ -131,11 +132,11 @@ class Freshness:
         if not first:
             return []
         silent = []
-        if not state.ticker_lost and not state.ticker_silent and max(state.ticker_since, state.ticker_ts) <= run_began:
-            state.ticker_silent = first
+        if not state.ticker_lost and max(state.ticker_since, state.ticker_ts) <= run_began:
+            state.ticker_silent = state.ticker_silent or first
             silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="ticker"))
-        if not state.trade_lost and not state.trade_silent and max(state.exec_since, state.trade_ts) <= run_began:
-            state.trade_silent = first
+        if not state.trade_lost and max(state.exec_since, state.trade_ts) <= run_began:
+            state.trade_silent = state.trade_silent or first
             state.exec_mute = True  # a venue that leaves a subscription dead may leave the next one dead as well
             silent.append(TopicSilent(ts=now, symbol=state.symbol, topic="execution"))
         if silent:

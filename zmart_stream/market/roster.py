@@ -14,6 +14,7 @@ from zmart_stream.domain.market import (
     FundingSettled,
     Listing,
 )
+from zmart_stream.domain.sectors import placed
 from zmart_stream.domain.settings import MarketSettings
 from zmart_stream.market import polled
 from zmart_stream.market.bars import HOUR
@@ -66,8 +67,8 @@ class Roster(Tape):
         self.hour_start = ts // HOUR * HOUR
 
     def sector(self, state: ContractState) -> str | None:
-        """The contract's sector: its own, else by its base."""
-        return state.contract.sector or self.sectors.get(state.contract.base)
+        """The contract's sector: as the settings place its base, else its own."""
+        return placed(state.contract.base, state.contract.sector, self.sectors)
 
     def coverage(self, m: Coverage) -> ContractState | None:
         """Ticker or execution begins to be complete, or is lost, for many contracts: see `sweep` for what changed."""
@@ -132,15 +133,16 @@ class Roster(Tape):
         if s.price_is_mid and not s.price > 0.0 and m.last_price is not None:
             s.price = m.last_price
         s.in_universe = polled.in_universe(s, self.settings, ts)
-        if silent := self.freshness.polled(s, moved=moved, before=before, now=ts):
-            self._silent += silent
-            self._found_silent(s)
+        muted = s.exec_mute
+        self._silent += self.freshness.polled(s, moved=moved, before=before, now=ts)
+        if s.exec_mute and not muted:
+            self._fell_silent(s)
         if s.fresh[Moves.POLL] < 1.0 or s.fresh[Moves.MARK] < 1.0 or s.live == s.halted:
             self.freshness.judge(s, ts)
         return s
 
-    def _found_silent(self, s: ContractState) -> None:
-        """A topic of `s` did not bring what the poll shows."""
+    def _fell_silent(self, s: ContractState) -> None:
+        """The trades of `s` did not come that the poll shows."""
         self._mark_whole(s)
 
     @staticmethod

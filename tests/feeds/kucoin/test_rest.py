@@ -70,9 +70,30 @@ async def server_time(rest: KucoinRest) -> int:
 
 def test_the_headers_are_believed() -> None:
     answer, rest = ask(reply(1793940000123), server_time)
-    assert answer == 1793940000123_000_000
+    assert isinstance(answer, int)
+    assert answer >= 1793940000123_000_000
     assert rest.pool.limit == 2000
     assert rest.pool.remaining == 1900
+
+
+def test_the_venues_time_is_that_of_now_at_its_speed() -> None:
+    """Half the exchange has passed since it was read, but none of the wait for a turn."""
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.2)
+        return await reply(1_000)(request)
+
+    async def question(rest: KucoinRest) -> tuple[int, float]:
+        rest.pool.block(rest._now(), 0.5)
+        began = rest._now()
+        return await rest.server_time(), rest._now() - began
+
+    for speed in (1.0, 60.0):
+        (answer, took_s), _ = ask(slow, question, speed=speed)
+        passed_s = (answer / 1e9 - 1.0) / speed
+        assert 0.1 <= passed_s <= (took_s - 0.4) / 2
+    answer, _ = ask(reply(1_000), server_time, speed=float("inf"))
+    assert answer == 1_000_000_000
 
 
 QUOTA = '{"code":"429000","msg":"Too Many Requests"}'

@@ -12,7 +12,7 @@ from zmart_stream.domain.errors import FeedError, VenueBusyError
 from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow, Bars, FundingHistory, WarmUp
 from zmart_stream.domain.ports import Inbox, MarketClock
 from zmart_stream.feeds.kucoin.budget import Priority
-from zmart_stream.feeds.kucoin.klines import SECOND, Span, gaps, newest, wanted_history, without
+from zmart_stream.feeds.kucoin.klines import SECOND, Span, floor, gaps, newest, wanted_history, without
 from zmart_stream.feeds.kucoin.report import Report
 from zmart_stream.feeds.kucoin.rest import KucoinRest
 from zmart_stream.feeds.kucoin.settings import FeedSettings
@@ -23,6 +23,9 @@ PROGRESS_STEPS = 20
 BUSY_PAUSE_S = 0.5
 REPAIR_SETTLE_S = 2.0
 """The venue's candle of a bar that has just ended may still change."""
+
+MOST_SETTLE_S = 1800.0
+"""So long in market seconds, however fast the market."""
 
 REPAIR_PAUSE_MOST_S = 60.0
 
@@ -165,14 +168,25 @@ class History:
         while load.spans:
             interval, span = load.spans[0]
             asked, older = newest(span, interval, self.cap)
+            asked_at = self._clock.now()
             page = await self._rest.kline_page(load.symbol, interval, asked, Priority.WARM_UP)
             open_ends = gaps(page, asked, interval)
             rows = page.rows
             if open_ends and rows[-1][0] - rows[0][0] == (len(rows) - 1) * interval * SECOND:
                 self.cap = min(self.cap or len(rows), len(rows))
-            self._put(load.symbol, interval, without(asked, open_ends), rows)
+            known = without(asked, open_ends)
+            self._put(load.symbol, interval, Span(known.since, min(known.until, floor(asked_at, interval))), rows)
+            self._ask_again(load.symbol, interval, asked_at, known)
             load.later.extend((interval, part) for part in (*open_ends, *([older] if older else [])))
             load.spans.popleft()
+
+    def _ask_again(self, symbol: str, interval: int, asked_at: int, known: Span) -> None:
+        """A bar that had just ended when it was asked for may have been told before its last trade was in it."""
+        end = floor(asked_at, interval)
+        settling = min(REPAIR_SETTLE_S * self._settings().pace, MOST_SETTLE_S) * SECOND
+        if known.since < end <= known.until and asked_at - end < settling:
+            since = end - interval * SECOND
+            self.repair(RepairWanted(ts=asked_at, symbol=symbol, interval_s=interval, since=since, until=end))
 
     def _put(self, symbol: str, interval: int, span: Span, rows: tuple[BarRow, ...]) -> None:
         now = self._clock.now()
@@ -230,6 +244,7 @@ class History:
             self._repairs[key] = _Repair(Span(wanted.since, wanted.until), not_before)
         else:
             queued.span = Span(min(queued.span.since, wanted.since), max(queued.span.until, wanted.until))
+            queued.not_before = max(queued.not_before, not_before)
         self._report.gaps += 1
         self._repair_wanted.set()
 
@@ -262,6 +277,7 @@ class History:
             queued = self._repairs.get(key)
             if queued is not None:
                 again.span = Span(min(again.span.since, queued.span.since), max(again.span.until, queued.span.until))
+                again.not_before = max(again.not_before, queued.not_before)
             self._repairs[key] = again
             self._repair_wanted.set()
             return

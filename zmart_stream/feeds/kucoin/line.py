@@ -153,10 +153,14 @@ class Line:
         return fate
 
     def _heard(self, link: Connection) -> int:
-        """Market time (ns) at which `link` last brought a frame."""
+        """Venue time (ns) up to which `link` surely brought everything.
+
+        What was read late, because this machine stood still, was said earlier: the venue's own time in it counts too.
+        """
         clock, silence_s = self._shared.clock, asyncio.get_running_loop().time() - link.session.heard_at
-        speed = self._shared.settings().speed
-        return clock.now() - (int(silence_s * 1e9 * speed) if speed < float("inf") else 0)
+        settings, last = self._shared.settings(), link.session.spoke_of
+        heard = clock.now() - (int(silence_s * 1e9 * settings.speed) if settings.speed < float("inf") else 0)
+        return min(heard, getattr(last, "ts_event", heard)) - settings.slack_ns
 
     async def _dial(self, *, hold: bool) -> Connection:
         shared, settings = self._shared, self._shared.settings()
@@ -276,9 +280,10 @@ class Line:
 
     def _cover(self, keys: Iterable[Key]) -> None:
         now = self._shared.clock.now()
+        since = now + self._shared.settings().slack_ns  # what the venue's clock may show already
         for topic, symbols in _by_topic(keys):
             self.covered.update(dict.fromkeys((topic, symbol) for symbol in symbols))
-            self._shared.inbox.put(Coverage(ts=now, topic=topic, symbols=_named(symbols), since=now))
+            self._shared.inbox.put(Coverage(ts=now, topic=topic, symbols=_named(symbols), since=since))
 
     def _uncover(self, keys: Iterable[Key], reason: str, heard: int | None = None) -> None:
         now = self._shared.clock.now()

@@ -98,6 +98,7 @@ class KucoinRest:
         self.health: Health = "up"
         self._on_health = on_health
         self._failures = 0
+        self._took_s = 0.0  # the last exchange, without the wait for its turn
         self._http: aiohttp.ClientSession | None = None
         self._contract_rows = rows.ContractRows()
         self._klines = msgspec.json.Decoder(list[list[float | None]], strict=False).decode
@@ -132,12 +133,13 @@ class KucoinRest:
         return reply
 
     async def server_time(self) -> int:
-        """The venue's time in ns."""
+        """The venue's time in ns, as of now: what it said, and half of the time that the exchange took."""
         ms = await self._typed("/api/v1/timestamp", int, 2, Priority.POLL)
+        took_s = self._took_s  # nothing was awaited since the reply came: it is this one's
         ns = rows.time_ns(ms)
         if ns is None:
             raise FeedError(f"timestamp: {ms}")
-        return ns
+        return ns + (int(took_s / 2 * 1e9 * self.settings.speed) if self.settings.speed < float("inf") else 0)
 
     async def book(self, symbol: str, priority: Priority = Priority.DEPTH) -> tuple[rows.BookReply, Levels, Levels]:
         """The 20 best levels a side: the reply, bids, asks."""
@@ -232,8 +234,10 @@ class KucoinRest:
         """The reply's `data`. Raises FeedError, VenueBusyError if asking again later may help."""
         await self.gate.enter(weight, priority)
         self.counts["requests"] += 1
+        asked_at = self._now()
         try:
             status, headers, body = await self._exchange(method, path, params)
+            self._took_s = self._now() - asked_at
             self._heed(headers)
             data = self._judge(status, headers, body)
         except FeedError as error:

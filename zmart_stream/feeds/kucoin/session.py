@@ -89,6 +89,7 @@ class Session:
         self._messages = SlidingWindow(int(settings.client_messages_per_10s * settings.quota_factor), 10.0)
         self._born = at
         self.heard_at = at  # monotonic s of the last frame
+        self.spoke_of: Message | None = None  # the last message of the last frames that had any
         self._pinged_at = at
         self._ping_id: str | None = None
         self._held: list[Trade] | None = None
@@ -125,6 +126,8 @@ class Session:
                 self._control(message, at)
             elif message is not None and self._is_new(message):
                 out.append(message)
+        if out:
+            self.spoke_of = out[-1]
         return out
 
     def _is_new(self, message: Message) -> bool:

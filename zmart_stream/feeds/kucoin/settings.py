@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MOST_SLACK_S = 1800.0
+"""Half an hour bar; reached by very fast sandboxes, which have no time to lose on repairs."""
 
 
 class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     # belief
     max_ahead_s: float = 60.0  # venue time may lead ours by so much (times speed)
     max_behind_s: float = 86400.0
+    clock_slack_s: float = 2.0  # our clock is moved at once only if the venue's is further ahead (times speed)
     sequence_restart_s: float = 10.0  # a lower sequence so much later (venue time, times speed) is a new numbering
 
     @property
@@ -79,6 +82,11 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     def behind_ns(self) -> int:
         """How far a venue time may lie before market time, in ns."""
         return int(min(self.max_behind_s * max(1.0, self.pace / 60), 366 * 86400.0) * 1e9)
+
+    @property
+    def slack_ns(self) -> int:
+        """How far our market time may be from the venue's without anybody's noticing, in ns."""
+        return int(min(self.clock_slack_s * self.pace, MOST_SLACK_S) * 1e9)
 
     @property
     def restart_ns(self) -> int:
