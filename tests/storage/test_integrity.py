@@ -24,7 +24,7 @@ BOOK = "UPDATE portfolio_composition SET "
         (BOOK + "position_rank = NULL WHERE position_rank = 2", "ranks are"),
         (BOOK + "weight_percentage = 90 WHERE position_rank = 1", "weights sum to 170.00 %"),
         (BOOK + "weight_percentage = 1 WHERE position_rank = 1", "the last recorded change left 1 A0USDTM 20 %"),
-        (BOOK + "status = 'Removed', position_rank = NULL WHERE position_rank = 5", "A4USDTM 20 %"),
+        ("DELETE FROM portfolio_composition WHERE position_rank = 5", "A4USDTM 20 %"),
         ("DELETE FROM portfolio_history", "the last recorded change left empty"),
     ],
 )

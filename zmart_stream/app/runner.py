@@ -14,18 +14,55 @@ from zmart_stream.domain.commands import Command, CommandDone, PluginDisabled, R
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.market import Listing, Tick, Ticker, Trade
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import BookReady, FlagsChanged, HoldChanged, PortfolioChange
+from zmart_stream.domain.portfolio import (
+    BookReady,
+    BookTraded,
+    EquityMarked,
+    FlagsChanged,
+    FundingPaid,
+    HoldChanged,
+    PortfolioChange,
+    SwapMeasured,
+    WeightsKept,
+)
 from zmart_stream.domain.scores import Recalculated, ScoreChanged, ScoresClosed
+from zmart_stream.domain.signals import (
+    SignalDecided,
+    SignalEnded,
+    SignalEvaluated,
+    SignalReceived,
+    SignalRejected,
+    SignalRepeated,
+    SignalSettled,
+)
 
 TICK_S = 0.25
 MOST_MESSAGES = 512
 MOST_NS = 5_000_000
 LOOK_EVERY = 16
 
-AFTER_COMMIT = (PortfolioChange, FlagsChanged, HoldChanged, BookReady, Reconfigured, CommandDone)
-"""What is on disk before anybody is told of it; all else is told at once."""
+AFTER_COMMIT = (
+    PortfolioChange,
+    FlagsChanged,
+    HoldChanged,
+    BookReady,
+    BookTraded,
+    SwapMeasured,
+    FundingPaid,
+    EquityMarked,
+    SignalReceived,
+    SignalRejected,
+    SignalRepeated,
+    SignalEvaluated,
+    SignalDecided,
+    SignalEnded,
+    SignalSettled,
+    Reconfigured,
+    CommandDone,
+)
+"""The book, its money, signals and answers are on disk before anybody is told of them; all else is told at once."""
 
-NEVER_STORED = (ScoreChanged, RepairWanted, TopicSilent, Recalculated, PluginDisabled)
+NEVER_STORED = (ScoreChanged, RepairWanted, TopicSilent, Recalculated, PluginDisabled, WeightsKept)
 
 NOTED = (Command, Listing)
 """Inputs that have a row of their own: what was asked of us, and what is listed."""

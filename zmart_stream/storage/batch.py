@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
@@ -14,10 +13,13 @@ from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import FlagsChanged, HoldChanged, Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoresClosed
+from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.storage import rows, statements
 from zmart_stream.storage.items import OverridesRecorded, SnapshotTaken, SymbolsJudged
-from zmart_stream.storage.rows import Row
+from zmart_stream.storage.ledger_batch import LedgerBatch
+from zmart_stream.storage.rows import Row, many
+from zmart_stream.storage.signal_batch import SignalBatch
 from zmart_stream.storage.snapshots import pack
 from zmart_stream.storage.statements import Statements
 
@@ -49,6 +51,8 @@ class Batch:
         self._overrides: dict[str, Row] = {}
         self._forgotten: dict[str, Row] = {}
         self._snapshot: Row | None = None
+        self._ledger = LedgerBatch(self._next, self._name)
+        self._signals = SignalBatch(self._next, self._name)
         takers = self._takers()
         for message in messages:
             for kind, take in takers:
@@ -70,6 +74,8 @@ class Batch:
             (CommandDone, self._answer),
             (OverridesRecorded, self._override),
             (SnapshotTaken, self._taken),
+            *self._ledger.takers(),
+            *self._signals.takers(),
         )
 
     @property
@@ -144,11 +150,11 @@ class Batch:
         )
 
     def _command(self, command: Command) -> None:
-        if command.request_id:
+        if command.request_id and not isinstance(command, SubmitSignal):
             self._actions.append(rows.action_row(command, self._next()))
 
     def _answer(self, done: CommandDone) -> None:
-        if done.request_id:
+        if done.request_id and not self._signals.answers(done):
             self._answers.append(rows.answer_row(done, self._next()))
 
     def _reconfigure(self, command: Reconfigure) -> None:
@@ -170,26 +176,28 @@ class Batch:
 
     async def execute(self, connection: AsyncConnection, to: Statements) -> None:
         """Write everything in the caller's transaction."""
-        await _many(connection, to.contract, self._contracts.values())
-        await _many(connection, to.contract_named, self._named.values())
-        await _many(connection, statements.JUDGE_SYMBOL, self._facts)
-        await _many(connection, to.block, self._blocks.values())
-        await _many(
+        await many(connection, to.contract, self._contracts.values())
+        await many(connection, to.contract_named, self._named.values())
+        await many(connection, statements.JUDGE_SYMBOL, self._facts)
+        await many(connection, to.block, self._blocks.values())
+        await many(
             connection,
             statements.FORGET_AMENDMENTS,
             [{"interval": interval, "start": start} for interval, start in self._blocks],
         )
-        await _many(connection, to.amendment, self._amendments.values())
-        await _many(connection, to.score, self._scores)
+        await many(connection, to.amendment, self._amendments.values())
+        await many(connection, to.score, self._scores)
         await self._execute_book(connection, to)
-        await _many(connection, to.hold, self._holds)
-        await _many(connection, to.action, self._actions)
-        await _many(connection, to.answer, self._answers)
-        await _many(connection, to.revision, self._revisions)
-        await _many(connection, to.algorithm, self._algorithms.values())
-        await _many(connection, statements.FORGET_OVERRIDE, self._forgotten.values())
-        await _many(connection, to.override, self._overrides.values())
-        await _many(connection, to.snapshot, [self._snapshot] if self._snapshot else [])
+        await self._ledger.execute(connection, to)
+        await self._signals.execute(connection, to)
+        await many(connection, to.hold, self._holds)
+        await many(connection, to.action, self._actions)
+        await many(connection, to.answer, self._answers)
+        await many(connection, to.revision, self._revisions)
+        await many(connection, to.algorithm, self._algorithms.values())
+        await many(connection, statements.FORGET_OVERRIDE, self._forgotten.values())
+        await many(connection, to.override, self._overrides.values())
+        await many(connection, to.snapshot, [self._snapshot] if self._snapshot else [])
 
     async def _execute_book(self, connection: AsyncConnection, to: Statements) -> None:
         ids = [step.id for step, _ in self._book if isinstance(step, PortfolioChange)]
@@ -198,10 +206,12 @@ class Batch:
             done |= {row.id for row in await connection.execute(statements.known_changes(ids))}
         for step, sequence in self._book:
             if isinstance(step, ScoresClosed):
-                scored = [{"owner": symbol_id(row.symbol), "score": round(row.score, 6)} for row in step.rows]
-                await _many(connection, statements.SCORE_HOLDING, scored)
+                scored = [
+                    {"owner": symbol_id(row.symbol), "score": round(row.score, 6), "end": step.end} for row in step.rows
+                ]
+                await many(connection, statements.SCORE_HOLDING, scored)
             elif isinstance(step, FlagsChanged):
-                await _many(connection, statements.FLAG_HOLDING, _flags(step.portfolio))
+                await many(connection, statements.FLAG_HOLDING, _flags(step.portfolio))
             elif step.id not in done:
                 done.add(step.id)
                 await _change_book(connection, to, step, sequence)
@@ -209,13 +219,17 @@ class Batch:
 
 async def _change_book(connection: AsyncConnection, to: Statements, change: PortfolioChange, sequence: int) -> None:
     """The history row and the composition that it leads to."""
-    await _many(connection, to.history, [rows.history_row(change, sequence)])
+    await many(connection, to.history, [rows.history_row(change, sequence)])
     stays = {holding.id for holding in change.after.holdings}
     active = await connection.execute(statements.ACTIVE_STAYS)
     gone = [{"stay": row.id, "at": change.ts} for row in active if row.id not in stays]
     await connection.execute(statements.CLEAR_RANKS)
-    await _many(connection, statements.RETIRE_HOLDING, gone)
-    await _many(connection, to.holding, [rows.holding_row(holding) for holding in change.after.holdings])
+    await many(connection, statements.RETIRE_HOLDING, gone)
+    await many(connection, to.holding, [rows.holding_row(holding) for holding in change.after.holdings])
+    if change.after.blocked != change.before.blocked:
+        blocked = [{"owner": symbol_id(symbol), "place": n} for n, symbol in enumerate(change.after.blocked)]
+        await connection.execute(statements.UNBLOCK_ALL)
+        await many(connection, statements.BLOCK_SYMBOL, blocked)
 
 
 def _flags(portfolio: Portfolio) -> Sequence[Row]:
@@ -228,9 +242,3 @@ def _flags(portfolio: Portfolio) -> Sequence[Row]:
         }
         for holding in portfolio.holdings
     ]
-
-
-async def _many(connection: AsyncConnection, statement: Executable, rows_: Iterable[Row]) -> None:
-    given = list(rows_)
-    if given:
-        await connection.execute(statement, given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,3 +35,48 @@ class OverridesRecorded(Message, frozen=True, kw_only=True, gc=False):
 
     who: str
     values: dict[str, Any]
+
+
+class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something to be sent to one endpoint. `payload` is the body; times are real, ns UTC."""
+
+    id: str  # UUID
+    event_id: str  # the same at every attempt; once an endpoint
+    event_type: str
+    endpoint: str
+    payload: str
+    created: int
+    next_attempt: int
+    attempts: int = 0
+    state: Literal["pending", "delivered", "dead"] = "pending"
+    done: int | None = None
+    last_error: str = ""
+
+
+class OutboxFilled(Message, frozen=True, kw_only=True, gc=False):
+    """What has to be sent: put it with the messages that it tells of, and it is on disk when they are."""
+
+    entries: tuple[OutboxEntry, ...]
+
+
+class OutboxMoved(Message, frozen=True, kw_only=True, gc=False):
+    """Attempts were made: state, attempts, next attempt and last error of the entries as they are now."""
+
+    entries: tuple[OutboxEntry, ...]
+
+
+class UserRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A token as a user. Times in ns UTC; `token_hash` is the hex SHA-256."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    token_hash: str
+    created: int
+    revoked: int | None = None
+
+
+class UsersRecorded(Message, frozen=True, kw_only=True, gc=False):
+    """All tokens as they are now; those revoked first."""
+
+    users: tuple[UserRecord, ...]

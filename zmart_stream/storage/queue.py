@@ -1,8 +1,9 @@
 """The writer's queue: bounded in rows, with a rule for what gives way.
 
 While storage is degraded, score rows and all but the newest snapshot are dropped, and counted. At the limit, bars
-are dropped, and counted: REST brings them back. Book changes, holds, commands and configuration are never dropped;
-their number is bounded because the book holds and operator writes are refused while storage is degraded.
+are dropped, and counted: REST brings them back. Book changes, the ledger, signals, holds, commands and configuration
+are never dropped; their number is bounded because the book holds and operator writes are refused while storage is
+degraded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.scores import ScoresClosed
+from zmart_stream.domain.signals import SignalEvaluated
 from zmart_stream.storage.items import SnapshotTaken
 
 Unit = tuple[Message, ...]
@@ -26,6 +28,8 @@ def rows_of(message: Message) -> int:
     """How many rows `message` becomes, at least 1."""
     if isinstance(message, ScoresClosed | BarsAmended):
         return max(1, len(message.rows))
+    if isinstance(message, SignalEvaluated):
+        return 1 + len(message.opinions)
     return 1
 
 

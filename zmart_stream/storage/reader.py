@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, Table, func, insert, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow
-from zmart_stream.domain.portfolio import Portfolio, PortfolioChange
-from zmart_stream.engine.ids import symbol_id
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import BookTraded, EquityMarked, FundingPaid, Portfolio, PortfolioChange
 from zmart_stream.storage import tables
-from zmart_stream.storage.database import Database
 from zmart_stream.storage.integrity import last_change, stored_portfolio
+from zmart_stream.storage.ledger_rows import marked_of, paid_of, traded_of
+from zmart_stream.storage.pages import contract_id
 from zmart_stream.storage.rows import change_of, contract_of
+from zmart_stream.storage.signal_pages import SignalPages, signals_since
 from zmart_stream.storage.snapshots import unpack, unpack_block
 
 _history = tables.portfolio_history
@@ -48,6 +49,9 @@ class StoredState(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[PortfolioChange, ...]  # the newest 1000, oldest first: those that the snapshot knows are among them
     swaps: tuple[int, ...]  # market times of replacements and fills after the first, ascending, newest 100
     exits: tuple[Exit, ...]
+    ledger: tuple[BookTraded | FundingPaid, ...] = ()  # later than the snapshot, in order, to be made again
+    equity: EquityMarked | None = None  # the newest point: where a ledger without a snapshot goes on
+    signals: tuple[Message, ...] = ()  # what was told of accepted ones, later than the snapshot, in order
     paused: bool  # the operator's last accepted pause or resume
     revision: int  # of the configuration; 0: none recorded
     settings: dict[str, Any] | None  # what that revision said, as JSON values
@@ -55,22 +59,18 @@ class StoredState(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]  # what could not be read and was done without
 
 
-class StorageReader:
+class StorageReader(SignalPages):
     """Reads through connections that cannot write; every method sees one consistent state. All raise StorageError."""
-
-    def __init__(self, database: Database) -> None:
-        """`database` must be open before the first question."""
-        self._database = database
 
     async def load_state(self, release: str) -> StoredState:
         """Begin a session and read what the last one left. Once, before the writer runs."""
         session = await self._begin_session(release)
         problems: list[str] = []
         async with self._database.reading() as connection:
-            _, snapshot_ts, snapshot = await _snapshot(connection, problems)
+            sequence, snapshot_ts, snapshot = await _snapshot(connection, problems)
             blocks = await self._blocks(connection, problems)
             revision, settings = await _revision(connection)
-            return StoredState(
+            state = StoredState(
                 session=session,
                 last_ts=await _last_ts(connection),
                 snapshot=snapshot,
@@ -83,27 +83,23 @@ class StorageReader:
                 changes=await _changes(connection),
                 swaps=await _swaps(connection),
                 exits=await _exits(connection),
+                ledger=await _ledger(connection, sequence),
+                equity=await _equity(connection, snapshot_ts),
+                signals=await signals_since(connection, sequence),
                 paused=await _paused(connection),
                 revision=revision,
                 settings=settings,
                 overrides=await _overrides(connection),
                 problems=tuple(problems),
             )
+        if snapshot_ts is not None:
+            await self._forget_unknown_points(snapshot_ts)
+        return state
 
     async def last_ts(self) -> int | None:
         """The newest market time stored (ns): where a sandbox venue must start after."""
         async with self._database.reading() as connection:
             return await _last_ts(connection)
-
-    async def history(self, limit: int = 100, offset: int = 0) -> tuple[PortfolioChange, ...]:
-        """Changes of the book, newest first."""
-        newest = select(_history).order_by(_history.c.sequence.desc()).limit(limit).offset(offset)
-        async with self._database.reading() as connection:
-            return tuple(change_of(row) for row in await connection.execute(newest))
-
-    async def history_count(self) -> int:
-        """How many changes there are."""
-        return await self._count(_history)
 
     async def scores(self, symbol: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Stored scores of a contract, named by symbol or UUID, newest first. Raises KeyError for an unknown one."""
@@ -131,10 +127,6 @@ class StorageReader:
                 sizes[name] = file.stat().st_size if file.exists() else 0
         return {"rows": counts, **sizes}
 
-    async def _count(self, table: Table) -> int:
-        async with self._database.reading() as connection:
-            return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
-
     async def _begin_session(self, release: str) -> int:
         table = tables.sessions
         async with self._database.writing() as connection:
@@ -142,6 +134,18 @@ class StorageReader:
             number = (last or 0) + 1
             await connection.execute(insert(table), {"number": number, "release": release})
         return number
+
+    async def _forget_unknown_points(self, snapshot_ts: int) -> None:
+        """Drop marks that the snapshot does not know: the ledger goes on from before them, and makes them anew.
+
+        There are some only if snapshots were given up while commits failed. A ledger's first mark is not made anew.
+        """
+        unknown = _unknown_points(snapshot_ts)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(select(tables.equity_points.c.end_ns).where(unknown).limit(1))).first()
+        if found is not None:
+            async with self._database.writing() as connection:
+                await connection.execute(delete(tables.equity_points).where(unknown))
 
     async def _blocks(self, connection: AsyncConnection, problems: list[str]) -> tuple[BarBlock, ...]:
         settings, blocks = self._database.settings, []
@@ -173,6 +177,37 @@ async def _snapshot(connection: AsyncConnection, problems: list[str]) -> tuple[i
 async def _changes(connection: AsyncConnection) -> tuple[PortfolioChange, ...]:
     newest = select(_history).order_by(_history.c.sequence.desc()).limit(1000)
     return tuple(change_of(row) for row in reversed((await connection.execute(newest)).all()))
+
+
+def _unknown_points(snapshot_ts: int) -> ColumnElement[bool]:
+    points = tables.equity_points
+    moved = or_(points.c.price_pnl != 0, points.c.funding != 0, points.c.traded != 0)
+    return and_(points.c.ts_ns > snapshot_ts, moved)
+
+
+async def _equity(connection: AsyncConnection, snapshot_ts: int | None) -> EquityMarked | None:
+    points = tables.equity_points
+    newest = select(points).order_by(points.c.end_ns.desc()).limit(1)
+    if snapshot_ts is not None:
+        newest = newest.where(~_unknown_points(snapshot_ts))
+    row = (await connection.execute(newest)).first()
+    return None if row is None else marked_of(row)
+
+
+async def _ledger(connection: AsyncConnection, sequence: int) -> tuple[BookTraded | FundingPaid, ...]:
+    """Trades and payments later than the snapshot. Without one (-1) those of a ledger that has not seen a bar's end.
+
+    An older ledger without a snapshot cannot be played again: the marks in between are not stored.
+    """
+    points, trades, payments = tables.equity_points, tables.paper_trades, tables.funding_payments
+    if sequence < 0 and int((await connection.execute(select(func.count()).select_from(points))).scalar_one()) > 1:
+        return ()
+    later: list[tuple[int, BookTraded | FundingPaid]] = []
+    for row in await connection.execute(select(trades).where(trades.c.sequence > sequence)):
+        later.append((row.sequence, traded_of(row)))
+    for row in await connection.execute(select(payments).where(payments.c.sequence > sequence)):
+        later.append((row.sequence, paid_of(row)))
+    return tuple(message for _, message in sorted(later, key=lambda item: item[0]))
 
 
 async def _amendments(connection: AsyncConnection, blocks: tuple[BarBlock, ...]) -> tuple[BarsAmended, ...]:
@@ -246,6 +281,10 @@ async def _last_ts(connection: AsyncConnection) -> int | None:
         _history.c.ts_ns,
         tables.holds.c.ts_ns,
         tables.operator_actions.c.ts_ns,
+        tables.equity_points.c.ts_ns,
+        tables.funding_payments.c.ts_ns,
+        tables.paper_trades.c.ts_ns,
+        tables.signal_steps.c.ts_ns,
         tables.sessions.c.ended_ts_ns,
     )
     newest = [(await connection.execute(select(func.max(column)))).scalar() for column in columns]
@@ -253,11 +292,8 @@ async def _last_ts(connection: AsyncConnection) -> int | None:
 
 
 async def _owner(connection: AsyncConnection, name: str) -> str:
-    """The id of a contract given by symbol or id."""
-    try:
-        wanted = str(UUID(name))
-    except ValueError:
-        wanted = symbol_id(name)
+    """The id of a known contract given by symbol or id. Raises KeyError."""
+    wanted = contract_id(name)
     known = select(tables.symbols.c.id).where(tables.symbols.c.id == wanted)
     if (await connection.execute(known)).first() is None:
         raise KeyError(name)

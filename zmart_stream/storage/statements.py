@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, delete, select, update
+from sqlalchemy import Executable, Table, bindparam, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from zmart_stream.storage import tables
@@ -40,18 +41,44 @@ class Statements:
         )
         self.score = self._once(tables.symbol_scores)
         self.history = self._once(tables.portfolio_history)
-        self.holding = self._put(
-            _composition,
-            "id",
-            replaces="position_rank current_score weight_percentage status is_replacement_candidate is_pinned flags "
-            "removal_date",
-        )
+        self.holding = self._put_holding()
         self.hold = self._once(tables.holds)
         self.action = self._once(tables.operator_actions)
         self.answer = self._put(tables.operator_actions, "request_id", replaces="accepted code detail")
         self.revision = self._once(tables.config_revisions)
         self.override = self._put(tables.system_configuration, "id", replaces="config_value updated_by updated_at")
         self.snapshot = self._once(tables.snapshots)
+        self.equity = self._once(tables.equity_points)
+        self.swap = self._put_swap()
+        self.funding = self._once(tables.funding_payments)
+        self.trade = self._once(tables.paper_trades)
+        self.signal = self._once(tables.signals)
+        self.step = self._once(tables.signal_steps)
+        self.opinion = self._once(tables.signal_evaluations)
+        self.outcome = self._once(tables.signal_outcomes)
+        self.entry = self._once(tables.outbox)
+        self.user = self._put(tables.users, "id", replaces="name scopes token_hash revoked_at")
+
+    def _put_holding(self) -> Executable:
+        """A stay as it is now; a score that moved without its row is one of no close."""
+        names = "position_rank current_score weight_percentage status is_replacement_candidate is_pinned flags"
+        put = self._insert(_composition)
+        changed = {name: put.excluded[name] for name in [*names.split(), "removal_date"]}
+        same = put.excluded.current_score == _composition.c.current_score
+        changed["scored_end_ns"] = case((same, _composition.c.scored_end_ns))
+        upsert: Executable = put.on_conflict_do_update(index_elements=["id"], set_=changed)
+        return upsert
+
+    def _put_swap(self) -> Executable:
+        """A swap as it was measured last; a final result stays."""
+        put = self._insert(tables.swap_ledger)
+        names = "ts_ns start_equity costs unswapped swapped spread_bps is_final".split()
+        upsert: Executable = put.on_conflict_do_update(
+            index_elements=["id"],
+            set_={name: put.excluded[name] for name in names},
+            where=tables.swap_ledger.c.is_final.is_(False),
+        )
+        return upsert
 
     def _once(self, table: Table) -> Executable:
         statement: Executable = self._insert(table).on_conflict_do_nothing()
@@ -90,14 +117,54 @@ RETIRE_HOLDING = (
 FLAG_HOLDING = (
     update(_composition)
     .where(_composition.c.id == bindparam("stay"), _active)
-    .values(current_score=bindparam("score"), is_replacement_candidate=bindparam("candidate"), flags=bindparam("marks"))
+    .values(
+        current_score=bindparam("score"),
+        scored_end_ns=case((_composition.c.current_score == bindparam("score"), _composition.c.scored_end_ns)),
+        is_replacement_candidate=bindparam("candidate"),
+        flags=bindparam("marks"),
+    )
 )
 SCORE_HOLDING = (
     update(_composition)
     .where(_composition.c.symbol_id == bindparam("owner"), _active)
-    .values(current_score=bindparam("score"))
+    .values(current_score=bindparam("score"), scored_end_ns=bindparam("end"))
+)
+UNBLOCK_ALL = (
+    update(tables.symbols)
+    .where(tables.symbols.c.blocked_place.is_not(None))
+    .values(blocked_place=None, is_eligible_for_management=True)
+)
+BLOCK_SYMBOL = (
+    update(tables.symbols)
+    .where(tables.symbols.c.id == bindparam("owner"))
+    .values(blocked_place=bindparam("place"), is_eligible_for_management=False)
 )
 ACTIVE_STAYS = select(_composition.c.id).where(_active)
+
+
+_signal = tables.signals
+# a key is remembered for a day: used again later, it is the later signal's
+RELEASE_KEY = (
+    update(_signal)
+    .where(
+        _signal.c.owner == bindparam("whose"),
+        _signal.c.idempotency_key == bindparam("key"),
+        _signal.c.id != bindparam("other"),
+    )
+    .values(idempotency_key=None)
+)
+
+
+def signal_moves(fields: Iterable[str]) -> Any:
+    """An update of signals by id that sets `fields`."""
+    return update(_signal).where(_signal.c.id == bindparam("moved")).values({name: bindparam(name) for name in fields})
+
+
+MOVE_ENTRY = (
+    update(tables.outbox)
+    .where(tables.outbox.c.id == bindparam("moved"))
+    .values({name: bindparam(name) for name in ("state", "attempts", "next_attempt_ns", "done_ns", "last_error")})
+)
 
 
 def known_changes(ids: list[str]) -> Any:

@@ -1,94 +1,70 @@
 """The tables, as SQLAlchemy Core objects; `migrations/` builds the same ones step by step.
 
 Columns that the outside knows as times are UTC TIMESTAMPs (microseconds); where the core needs its own value back,
-a `*_ns` column beside it keeps the exact nanoseconds.
+a `*_ns` column beside it keeps the exact nanoseconds. The ledger's and the signals' tables have modules of their own;
+all of them are named here.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    Numeric,
     String,
     Table,
     Text,
-    TypeDecorator,
     Uuid,
     text,
 )
-from sqlalchemy.engine import Dialect
 
-HEAD = "0001"
+from zmart_stream.storage.columns import DOCUMENT, METADATA, NOW, UtcTime, identifier, number
+from zmart_stream.storage.ledger_tables import equity_points, funding_payments, paper_trades, swap_ledger
+from zmart_stream.storage.signal_tables import (
+    outbox,
+    signal_evaluations,
+    signal_outcomes,
+    signal_steps,
+    signals,
+    users,
+)
+
+__all__ = [
+    "METADATA",
+    "equity_points",
+    "funding_payments",
+    "outbox",
+    "paper_trades",
+    "signal_evaluations",
+    "signal_outcomes",
+    "signal_steps",
+    "signals",
+    "swap_ledger",
+    "users",
+]
+
+HEAD = "0002"
 """The newest revision in `migrations/versions`; kept here so that a start with a current schema needs no Alembic."""
 
 ACTIVE = "Active"
 REMOVED = "Removed"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-METADATA = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class UtcTime(TypeDecorator[int]):
-    """A TIMESTAMP in UTC that Python sees as whole ns since the epoch, cut to microseconds."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
-        """Whole ns to a moment."""
-        return None if value is None else EPOCH + timedelta(microseconds=value // 1000)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's
-        """A moment to whole ns; SQLite hands it back without its zone."""
-        if value is None:
-            return None
-        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-        return int((moment - EPOCH) // timedelta(microseconds=1)) * 1000
-
-
-def _id() -> Column[str]:
-    return Column("id", Uuid(as_uuid=False), primary_key=True)
-
-
-def _number(precision: int, scale: int) -> Numeric[float]:
-    return Numeric(precision, scale, asdecimal=False)
-
-
-NOW = text("CURRENT_TIMESTAMP")
-DOCUMENT = JSON(none_as_null=True)
 
 symbols = Table(
     "symbols",
     METADATA,
-    _id(),  # UUIDv5 of the symbol
+    identifier(),  # UUIDv5 of the symbol
     Column("symbol", String(50), nullable=False, unique=True),
     Column("root_symbol", String(50), nullable=False),
     Column("base_currency", String(20), nullable=False),
     Column("quote_currency", String(20), nullable=False),
-    Column("lot_size", _number(30, 15), nullable=False),
-    Column("tick_size", _number(30, 15), nullable=False),
+    Column("lot_size", number(30, 15), nullable=False),
+    Column("tick_size", number(30, 15), nullable=False),
     Column("max_leverage", Integer, nullable=False),
     Column("is_eligible_for_management", Boolean, nullable=False, server_default=text("true")),
     Column("sector_category", String(100)),
@@ -97,26 +73,35 @@ symbols = Table(
     Column("updated_at", UtcTime, nullable=False, server_default=NOW),
     Column("status", String(50)),  # the venue's word; null: the venue has not described the contract yet
     Column("contract", DOCUMENT),  # every static fact of `domain.contract.Contract`
+    Column("blocked_place", Integer),  # among those that an operator blocked, oldest block 0; null: not blocked
 )
 
 portfolio_composition = Table(
     "portfolio_composition",
     METADATA,
-    _id(),  # one stay in the book
+    identifier(),  # one stay in the book
     Column("symbol_id", Uuid(as_uuid=False), ForeignKey("symbols.id"), nullable=False),
     Column("position_rank", Integer),
     Column("inclusion_date", UtcTime, nullable=False, server_default=NOW),
-    Column("current_score", _number(10, 6)),
-    Column("weight_percentage", _number(5, 2), nullable=False),
+    Column("current_score", number(10, 6)),
+    Column("weight_percentage", number(5, 2), nullable=False),
     Column("status", String(20), nullable=False, server_default=text(f"'{ACTIVE}'")),
     Column("is_replacement_candidate", Boolean, nullable=False, server_default=text("false")),
     Column("is_pinned", Boolean, nullable=False, server_default=text("false")),
     Column("flags", DOCUMENT, nullable=False),
     Column("removal_date", UtcTime),
     Column("since_ns", BigInteger, nullable=False),
+    Column("scored_end_ns", BigInteger),  # the close whose score row current_score came with; null: not from a row
     CheckConstraint("position_rank BETWEEN 1 AND 50", name="rank"),
     CheckConstraint("weight_percentage BETWEEN 0 AND 100", name="weight"),
     CheckConstraint(f"status IN ('{ACTIVE}', '{REMOVED}')", name="status"),
+    CheckConstraint("current_score BETWEEN 0 AND 100", name="score"),
+    # an active row loses its rank for a moment while ranks swap places: that it has one is checked by integrity
+    CheckConstraint(
+        f"status = '{ACTIVE}' AND removal_date IS NULL OR "
+        f"status = '{REMOVED}' AND position_rank IS NULL AND weight_percentage = 0 AND removal_date IS NOT NULL",
+        name="removed",
+    ),
 )
 IS_ACTIVE = text(f"status = '{ACTIVE}'")
 Index(
@@ -137,7 +122,7 @@ Index(
 portfolio_history = Table(
     "portfolio_history",
     METADATA,
-    _id(),
+    identifier(),
     Column("sequence", BigInteger, nullable=False, unique=True),  # order of decision
     Column("symbol_id", Uuid(as_uuid=False), ForeignKey("symbols.id"), index=True),  # who came, else who left
     Column("replaced_symbol_id", Uuid(as_uuid=False), ForeignKey("symbols.id"), index=True),  # who left for it
@@ -158,11 +143,11 @@ portfolio_history = Table(
 scoring_algorithms = Table(
     "scoring_algorithms",
     METADATA,
-    _id(),
+    identifier(),
     Column("algorithm_name", String(100), nullable=False, unique=True),
     Column("algorithm_type", String(50), nullable=False),
     Column("version", String(20), nullable=False),
-    Column("weight", _number(10, 6), nullable=False),
+    Column("weight", number(10, 6), nullable=False),
     Column("parameters", DOCUMENT, nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", UtcTime, nullable=False, server_default=NOW),
@@ -172,13 +157,13 @@ scoring_algorithms = Table(
 symbol_scores = Table(
     "symbol_scores",
     METADATA,
-    _id(),  # UUIDv5 of symbol and close
+    identifier(),  # UUIDv5 of symbol and close
     Column("symbol_id", Uuid(as_uuid=False), ForeignKey("symbols.id"), nullable=False),
     Column("algorithm_id", Uuid(as_uuid=False), ForeignKey("scoring_algorithms.id")),  # null: the composite
     Column("score_type", String(50), nullable=False),
-    Column("score_value", _number(10, 6), nullable=False),
+    Column("score_value", number(10, 6), nullable=False),
     Column("rank", Integer),
-    Column("confidence_level", _number(7, 6), nullable=False),
+    Column("confidence_level", number(7, 6), nullable=False),
     Column("calculation_timestamp", UtcTime, nullable=False),
     Column("end_ns", BigInteger, nullable=False, index=True),  # of the bar that closed
     Column("supporting_data", DOCUMENT, nullable=False),  # components, and each part's raw value, percentile, weight
@@ -187,29 +172,10 @@ symbol_scores = Table(
     Index("ix_symbol_scores_symbol_id_end_ns", "symbol_id", "end_ns"),
 )
 
-signals = Table(
-    "signals",
-    METADATA,
-    _id(),
-    Column("symbol_id", Uuid(as_uuid=False), ForeignKey("symbols.id"), index=True),
-    Column("source_name", String(100), nullable=False),
-    Column("signal_type", String(50), nullable=False),
-    Column("signal_strength", _number(7, 6), nullable=False),
-    Column("confidence_level", _number(7, 6), nullable=False),
-    Column("signal_direction", String(10)),
-    Column("signal_data", DOCUMENT),
-    Column("status", String(20), nullable=False),
-    Column("created_at", UtcTime, nullable=False),
-    Column("processed_at", UtcTime),
-    Column("expires_at", UtcTime),
-    CheckConstraint("signal_strength BETWEEN 0 AND 1", name="strength"),
-    CheckConstraint("confidence_level BETWEEN 0 AND 1", name="confidence"),
-)
-
 system_configuration = Table(
     "system_configuration",
     METADATA,
-    _id(),
+    identifier(),
     Column("config_key", Text, nullable=False, unique=True),
     Column("config_value", Text, nullable=False),  # JSON
     Column("description", Text),

@@ -13,8 +13,9 @@ from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.errors import StorageError
 from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import FlagsChanged
+from zmart_stream.domain.portfolio import EquityMarked, FlagsChanged, FundingPaid, SwapMeasured
 from zmart_stream.domain.scores import ScoresClosed
+from zmart_stream.domain.signals import SignalSettled
 from zmart_stream.storage import retention, tables
 from zmart_stream.storage.batch import Batch
 from zmart_stream.storage.database import Database
@@ -24,10 +25,32 @@ from zmart_stream.storage.queue import Unit, WriterQueue
 from zmart_stream.storage.settings import StorageSettings
 from zmart_stream.storage.statements import Statements
 
-_UNHURRIED = (BarBlock, BarsAmended, Listing, SymbolsJudged, ScoresClosed, FlagsChanged, SnapshotTaken)
+_UNHURRIED = (
+    BarBlock,
+    BarsAmended,
+    Listing,
+    SymbolsJudged,
+    ScoresClosed,
+    FlagsChanged,
+    SnapshotTaken,
+    EquityMarked,
+    SwapMeasured,
+    FundingPaid,
+    SignalSettled,
+)
 """Nobody waits to be told of these: they may wait for company. Anything else is committed at once."""
 
-_SEQUENCED = (tables.portfolio_history, tables.operator_actions, tables.holds, tables.snapshots)
+_SEQUENCED = (
+    tables.portfolio_history,
+    tables.operator_actions,
+    tables.holds,
+    tables.snapshots,
+    tables.funding_payments,
+    tables.paper_trades,
+    tables.signals,
+    tables.signal_steps,
+    tables.signal_outcomes,
+)
 
 
 class StorageWriter:

@@ -1,0 +1,155 @@
+"""The signals' part of a transaction, what is sent out, and the users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zmart_stream.domain.commands import CommandDone
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.signals import (
+    SignalDecided,
+    SignalEnded,
+    SignalEvaluated,
+    SignalReceived,
+    SignalRejected,
+    SignalRepeated,
+    SignalSettled,
+    Status,
+    SubmitSignal,
+)
+from zmart_stream.storage import signal_rows, statements
+from zmart_stream.storage.items import OutboxEntry, OutboxFilled, OutboxMoved, UsersRecorded
+from zmart_stream.storage.rows import Row, document, many, plain
+from zmart_stream.storage.statements import Statements
+
+_MOVES = ("evaluated", "decided", "ended")
+"""In the order of a signal's life, in which their updates are written."""
+
+
+class SignalBatch:
+    """Rows of signals, steps, opinions and outcomes; written after the history that signals refer to."""
+
+    def __init__(self, next_sequence: Callable[[], int], name: Callable[[Iterable[str], int], None]) -> None:
+        """`name` makes sure that contracts have a row."""
+        self._next = next_sequence
+        self._name = name
+        self._signals: list[Row] = []
+        self._keys: list[Row] = []
+        self._steps: list[Row] = []
+        self._opinions: list[Row] = []
+        self._moves: dict[str, list[Row]] = {move: [] for move in _MOVES}
+        self._outcomes: list[Row] = []
+        self._entries: list[Row] = []
+        self._moved: list[Row] = []
+        self._users: list[Row] = []
+        self._requests: set[str] = set()
+
+    def takers(self) -> tuple[tuple[type[Message], Callable[[Any], None]], ...]:
+        """Who takes what."""
+        return (
+            (SubmitSignal, self._submitted),
+            (SignalReceived, self._received),
+            (SignalRejected, self._received),
+            (SignalRepeated, self._repeated),
+            (SignalEvaluated, self._evaluated),
+            (SignalDecided, self._decided),
+            (SignalEnded, self._ended),
+            (SignalSettled, self._settled),
+            (OutboxFilled, self._filled),
+            (OutboxMoved, self._attempted),
+            (UsersRecorded, self._recorded),
+        )
+
+    def answers(self, done: CommandDone) -> bool:
+        """Whether `done` answers a signal: its own row says what became of it."""
+        return done.request_id in self._requests
+
+    async def execute(self, connection: AsyncConnection, to: Statements) -> None:
+        """Write it in the caller's transaction."""
+        await many(connection, statements.RELEASE_KEY, self._keys)
+        await many(connection, to.signal, self._signals)
+        for rows in self._moves.values():
+            if rows:
+                await many(connection, statements.signal_moves(rows[0].keys() - {"moved"}), rows)
+        await many(connection, to.step, self._steps)
+        await many(connection, to.opinion, self._opinions)
+        await many(connection, to.outcome, self._outcomes)
+        await many(connection, to.entry, self._entries)
+        await many(connection, statements.MOVE_ENTRY, self._moved)
+        await many(connection, to.user, self._users)
+
+    def _submitted(self, command: SubmitSignal) -> None:
+        self._requests.add(command.request_id)
+
+    def _received(self, told: SignalReceived | SignalRejected) -> None:
+        signal, rejected = told.signal, isinstance(told, SignalRejected)
+        if told.request_id is not None:
+            self._requests.add(told.request_id)
+        if signal.symbol is not None and not rejected:
+            self._name((signal.symbol,), told.ts)
+        row = signal_rows.received_row(told, self._next())
+        self._signals.append(row)
+        if row["idempotency_key"] is not None and not rejected:
+            self._keys.append({"whose": row["owner"], "key": row["idempotency_key"], "other": signal.id})
+        self._step(signal.id, told.ts, row["status"], (row["reason"], ""))
+
+    def _repeated(self, told: SignalRepeated) -> None:
+        if told.request_id is not None:
+            self._requests.add(told.request_id)
+
+    def _evaluated(self, told: SignalEvaluated) -> None:
+        self._opinions += signal_rows.opinion_rows(told)
+        self._move("evaluated", told.signal.id, told.ts, "evaluated", signal_rows.evaluated_fields(told))
+
+    def _decided(self, told: SignalDecided) -> None:
+        status: Status = "approved" if told.decision.approved else "declined"
+        self._move("decided", told.signal.id, told.ts, status, signal_rows.decided_fields(told))
+
+    def _ended(self, told: SignalEnded) -> None:
+        self._move("ended", told.signal_id, told.ts, told.status, signal_rows.ended_fields(told))
+
+    def _move(self, move: str, signal: str, ts: int, status: Status, fields: Row) -> None:
+        done = ts if signal_rows.is_final(status) else None
+        self._moves[move].append({"moved": signal, "status": status, "processed_at": done, **fields})
+        self._step(signal, ts, status, (fields["reason"], fields.get("detail", "")))
+
+    def _step(self, signal: str, ts: int, status: Status, words: tuple[str, str]) -> None:
+        self._steps.append(signal_rows.step_row(signal, ts, status, words, self._next()))
+
+    def _settled(self, told: SignalSettled) -> None:
+        self._outcomes.append(signal_rows.outcome_row(told, self._next()))
+
+    def _filled(self, told: OutboxFilled) -> None:
+        for entry in told.entries:
+            made = {"id": entry.id, "event_id": entry.event_id, "event_type": entry.event_type}
+            sent = {"endpoint": entry.endpoint, "payload": plain(entry.payload), "created_ns": entry.created}
+            self._entries.append({**made, **sent, **_attempts(entry)})
+
+    def _attempted(self, told: OutboxMoved) -> None:
+        self._moved += [{"moved": entry.id, **_attempts(entry)} for entry in told.entries]
+
+    def _recorded(self, told: UsersRecorded) -> None:
+        self._users += [
+            {
+                "id": user.id,
+                "name": user.name,
+                "scopes": document(user.scopes),
+                "token_hash": user.token_hash,
+                "created_at": user.created,
+                "revoked_at": user.revoked,
+            }
+            for user in sorted(told.users, key=lambda user: user.revoked is None)
+        ]
+
+
+def _attempts(entry: OutboxEntry) -> Row:
+    return {
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "next_attempt_ns": entry.next_attempt,
+        "done_ns": entry.done,
+        "last_error": plain(entry.last_error),
+    }

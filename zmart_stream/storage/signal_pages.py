@@ -1,0 +1,186 @@
+"""Pages of signals: waiting, processed, one with all that was said of it, and sums."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.signals import FINAL, SignalSettled
+from zmart_stream.storage import tables
+from zmart_stream.storage.pages import BookPages, contract_id
+from zmart_stream.storage.signal_rows import opinion_of, settled_of, told_of
+
+State = Literal["pending", "processed"]
+_signals, _steps = tables.signals, tables.signal_steps
+_outcomes = tables.signal_outcomes
+_REPLAYED = 20_000
+"""Steps that a start gets to know again at most."""
+
+_AT_ONCE = 500
+"""Ids in one query."""
+
+
+class SignalPages(BookPages):
+    """Rows of `signals` with all columns but `sequence`; times in ns UTC."""
+
+    async def signals(
+        self,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        state: State | None = None,
+        source: str | None = None,
+        symbol: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Signals, newest first: waiting or processed, of a source, about a contract (symbol or UUID)."""
+        chosen = select(_signals).where(*_of_signals(state, source, symbol))
+        newest = chosen.order_by(_signals.c.created_at.desc(), _signals.c.sequence.desc())
+        return [_shown(row) for row in await self._page(newest, limit, offset)]
+
+    async def signal_count(
+        self, *, state: State | None = None, source: str | None = None, symbol: str | None = None
+    ) -> int:
+        """How many `signals` would find."""
+        return await self._count(_signals, *_of_signals(state, source, symbol))
+
+    async def signal(self, which: str) -> dict[str, Any] | None:
+        """One signal by id with `steps`, `opinions` (as the agents spoke) and `outcome`; None: there is none."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(_signals).where(_signals.c.id == contract_id(which)))).first()
+            if row is None:
+                return None
+            steps = await connection.execute(
+                select(_steps).where(_steps.c.signal_id == row.id).order_by(_steps.c.sequence)
+            )
+            opinions = await _opinions(connection, [row.id])
+            outcome = (await connection.execute(select(_outcomes).where(_outcomes.c.signal_id == row.id))).first()
+            return {
+                **_shown(row),
+                "steps": [
+                    {"status": step.status, "ts": step.ts_ns, "reason": step.reason, "detail": step.detail}
+                    for step in steps
+                ],
+                "opinions": [_spoken(opinion) for opinion in opinions],
+                "outcome": None if outcome is None else _settled(outcome),
+            }
+
+    async def signal_statistics(self) -> dict[str, Any]:
+        """Stored signals by status, source and type, outcomes by source, and the mean time (s) to each step."""
+        async with self._database.reading() as connection:
+            return {
+                "total": await _one(connection, select(func.count()).select_from(_signals)),
+                "by_status": await _counts(connection, _signals.c.status),
+                "by_source": await _nested(connection, _signals.c.source_name),
+                "by_type": await _nested(connection, _signals.c.signal_type),
+                "outcomes": await _scored(connection),
+                "latency_s": await _latency(connection),
+            }
+
+
+async def signals_since(connection: AsyncConnection, sequence: int) -> tuple[Message, ...]:
+    """What was told of accepted signals after `sequence`, in order; of very many the newest."""
+    later, settled = _steps.c.sequence > sequence, _outcomes.c.sequence > sequence
+    wanted = select(_steps).where(later, _steps.c.status != "rejected").order_by(_steps.c.sequence.desc())
+    steps = (await connection.execute(wanted.limit(_REPLAYED))).all()
+    known = await _known(connection, [step.signal_id for step in steps])
+    told: list[tuple[int, Message]] = [(step.sequence, told_of(step, *known[step.signal_id])) for step in steps]
+    ended = select(_outcomes).where(settled).order_by(_outcomes.c.sequence.desc()).limit(_REPLAYED)
+    told += [(row.sequence, settled_of(row)) for row in await connection.execute(ended)]
+    return tuple(message for _, message in sorted(told, key=lambda item: item[0]))
+
+
+async def _known(connection: AsyncConnection, ids: list[str]) -> dict[str, tuple[Any, list[Any]]]:
+    """Rows of signals by id, each with its opinions."""
+    known: dict[str, tuple[Any, list[Any]]] = {}
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), _AT_ONCE):
+        some = unique[start : start + _AT_ONCE]
+        for row in await connection.execute(select(_signals).where(_signals.c.id.in_(some))):
+            known[row.id] = (row, [])
+        for opinion in await _opinions(connection, some):
+            known[opinion.signal_id][1].append(opinion)
+    return known
+
+
+def _of_signals(state: State | None, source: str | None, symbol: str | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if state is not None:
+        is_final = _signals.c.status.in_(FINAL)
+        found.append(is_final if state == "processed" else ~is_final)
+    if source is not None:
+        found.append(_signals.c.source_name == source)
+    if symbol is not None:
+        found.append(_signals.c.symbol_id == contract_id(symbol))
+    return found
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "sequence"}
+
+
+def _spoken(row: Any) -> dict[str, Any]:
+    opinion = opinion_of(row)
+    return {
+        "agent": opinion.agent,
+        "p": opinion.p,
+        "stance": opinion.stance,
+        "veto": opinion.veto,
+        "reasons": [{"code": reason.code, "numbers": reason.numbers} for reason in opinion.reasons],
+        "ages": opinion.ages,
+    }
+
+
+def _settled(row: Any) -> dict[str, Any]:
+    settled = settled_of(row)
+    names = [name for name in SignalSettled.__struct_fields__ if name not in {"agents", "signal_id"}]
+    agents = [{"agent": one.agent, "p": one.p, "brier": one.brier} for one in settled.agents]
+    return {**{name: getattr(settled, name) for name in names}, "agents": agents}
+
+
+async def _opinions(connection: AsyncConnection, ids: list[str]) -> list[Any]:
+    table = tables.signal_evaluations
+    chosen = select(table).where(table.c.signal_id.in_(ids)).order_by(table.c.signal_id, table.c.place)
+    return list((await connection.execute(chosen)).all())
+
+
+async def _one(connection: AsyncConnection, chosen: Any) -> int:
+    return int((await connection.execute(chosen)).scalar_one())
+
+
+async def _counts(connection: AsyncConnection, column: ColumnElement[Any]) -> dict[str, int]:
+    found = await connection.execute(select(column, func.count()).group_by(column).order_by(column))
+    return {row[0]: row[1] for row in found}
+
+
+async def _nested(connection: AsyncConnection, column: ColumnElement[Any]) -> dict[str, dict[str, int]]:
+    """Counts by `column`, then by status."""
+    both = (column, _signals.c.status)
+    nested: dict[str, dict[str, int]] = {}
+    for name, status, count in await connection.execute(select(*both, func.count()).group_by(*both).order_by(*both)):
+        nested.setdefault(name, {})[status] = count
+    return nested
+
+
+async def _scored(connection: AsyncConnection) -> dict[str, dict[str, float]]:
+    """By source: outcomes, hits, mean Brier score of the consensus, mean net return."""
+    name = _outcomes.c.source_name
+    sums = select(
+        name,
+        func.count().label("outcomes"),
+        func.count().filter(_outcomes.c.hit).label("hits"),
+        func.avg(_outcomes.c.brier).label("brier"),
+        func.avg(_outcomes.c.net).label("net"),
+    )
+    found = await connection.execute(sums.group_by(name).order_by(name))
+    return {row[0]: {key: value for key, value in row._mapping.items() if key != "source_name"} for row in found}
+
+
+async def _latency(connection: AsyncConnection) -> dict[str, float]:
+    """Mean seconds of market time from arrival to each status."""
+    took = (_steps.c.ts_ns - _signals.c.received_ns) / 1e9
+    means = select(_steps.c.status, func.avg(took)).join(_signals, _signals.c.id == _steps.c.signal_id)
+    found = await connection.execute(means.group_by(_steps.c.status).order_by(_steps.c.status))
+    return {row[0]: float(row[1]) for row in found if row[0] not in {"received", "rejected"} and row[1] is not None}
