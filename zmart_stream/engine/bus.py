@@ -13,9 +13,13 @@ M = TypeVar("M", bound=Message)
 
 
 class Bus:
-    """Handlers by message class. A cascade ends because no class may appear below itself."""
+    """Handlers by message class. A cascade ends because no class may appear below itself.
 
-    def __init__(self) -> None:
+    Messages of the class `last` are told after all others: an answer comes when everything is done.
+    """
+
+    def __init__(self, last: type[Message] | None = None) -> None:
+        self._last = last
         self._handlers: dict[type[Message], list[Callable[[Any], Iterable[Message]]]] = {}
 
     def subscribe(self, kind: type[M], handler: Callable[[M], Iterable[Message]]) -> None:
@@ -25,9 +29,13 @@ class Bus:
     def cascade(self, messages: Iterable[Message]) -> list[Message]:
         """`messages` and all that follows, in order. Raises CascadeError if a class reappears below itself."""
         told: list[Message] = []
+        answers: list[Message] = []
         queue: deque[tuple[Message, tuple[type[Message], ...]]] = deque((message, ()) for message in messages)
         while queue:
             message, above = queue.popleft()
+            if type(message) is self._last:
+                answers.append(message)
+                continue
             told.append(message)
             handlers = self._handlers.get(type(message))
             if handlers is None:
@@ -35,7 +43,7 @@ class Bus:
             path = (*above, type(message))
             for handler in handlers:
                 queue.extend((below, path) for below in self._checked(handler(message), path))
-        return told
+        return told + answers
 
     @staticmethod
     def _checked(messages: Iterable[Message], path: tuple[type[Message], ...]) -> Iterable[Message]:

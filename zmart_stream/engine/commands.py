@@ -21,6 +21,7 @@ from zmart_stream.domain.errors import CommandRefusedError, ConfigError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.scores import Recalculated
 from zmart_stream.domain.settings import ScoringSettings
+from zmart_stream.engine.judging import BuildJudges, Judging
 from zmart_stream.engine.stages import Stages, known
 from zmart_stream.portfolio.operator import BookCommand
 from zmart_stream.scoring.base import Scorer
@@ -33,9 +34,13 @@ BuildScorers = Callable[[ScoringSettings], Sequence[Scorer]]
 class Commands:
     """Carries out commands on the stages. Every command ends its cascade with one `CommandDone`."""
 
-    def __init__(self, stages: Stages, build_scorers: BuildScorers) -> None:
+    def __init__(
+        self, stages: Stages, judging: Judging, build_scorers: BuildScorers, build_judges: BuildJudges
+    ) -> None:
         self._stages = stages
+        self._judging = judging
         self._build_scorers = build_scorers
+        self._build_judges = build_judges
 
     def book(self, command: BookCommand) -> list[Message]:
         """An operator's change of the book, and the weights and paper trades that follow."""
@@ -101,10 +106,11 @@ class Commands:
         return [*told, answer, _done(command)]
 
     def reconfigure(self, command: Reconfigure) -> list[Message]:
-        """Use other settings from now on: all of them, or none if a scorer cannot be built."""
+        """Use other settings from now on: all of them, or none if a plug-in cannot be built."""
         stages, settings = self._stages, command.settings
         try:
             scorers = self._build_scorers(settings.scoring)
+            judges = self._build_judges(settings.signals)
         except ConfigError as error:
             return [_refused(command, CommandRefusedError("config", str(error)))]
         stages.settings, stages.revision = settings, command.revision
@@ -114,12 +120,16 @@ class Commands:
         stages.scoring.reconfigure(settings.scoring, scorers, command.ts)
         stages.symbols.reconfigure(settings, revision=command.revision)
         stages.manager.reconfigure(settings)
+        self._judging.reconfigure(settings.signals, judges)
         told: list[Message] = [Reconfigured(ts=command.ts, revision=command.revision, changed=command.changed)]
         return [*told, *stages.scoring.publish(command.ts), _done(command)]
 
     def disable(self, command: DisablePlugin) -> list[Message]:
         """Leave a plug-in out from now on."""
-        message = self._stages.scoring.disable(command.name, command.reason, command.ts)
+        if command.kind == "scorer":
+            message = self._stages.scoring.disable(command.name, command.reason, command.ts)
+        else:
+            message = self._judging.disable(command.kind, command.name, command.reason, command.ts)
         if message is None:
             detail = f"no {command.kind} {command.name} is in force"
             return [_refused(command, CommandRefusedError("unknown_plugin", detail))]

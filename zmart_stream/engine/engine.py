@@ -15,9 +15,12 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged, ScoresClosed
 from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.engine.bus import Bus
 from zmart_stream.engine.commands import BuildScorers, Commands
 from zmart_stream.engine.intake import Intake
+from zmart_stream.engine.judging import TIMER as SIGNALS_TIMER
+from zmart_stream.engine.judging import BuildJudges, Judging, built_in_judges
 from zmart_stream.engine.reads import Reads
 from zmart_stream.engine.stages import Stages
 from zmart_stream.engine.timers import NEVER, Timers
@@ -27,7 +30,7 @@ from zmart_stream.portfolio.book import check_book
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.registry import build_scorers as build_named
 
-FORMAT = 1
+FORMAT = 2
 HOUR_NS = 3600 * NS
 
 
@@ -46,17 +49,22 @@ class Engine(Reads):
         session: int = 0,
         revision: int = 0,
         build_scorers: BuildScorers | None = None,
+        build_judges: BuildJudges = built_in_judges,
     ) -> None:
         stages = Stages(settings, scorers, session=session, revision=revision)
         super().__init__(stages, Start(settings.portfolio.first_fill_after_s))
         self.market, self.scoring = stages.market, stages.scoring
         self.symbols, self.manager = stages.symbols, stages.manager
-        self._timers = Timers(("start", "close", "first_fill", "sweep"))
+        self._timers = Timers(("start", "close", "first_fill", "sweep", SIGNALS_TIMER))
         self._timers.set("start", 0)
         self._intake = Intake(stages, self._start)
-        self._commands = Commands(stages, build_scorers or build_named)
-        self._bus = Bus()
+        self.judging = Judging(
+            stages, self._start, build_judges(settings.signals), timers=self._timers, now=lambda: self.now
+        )
+        self._commands = Commands(stages, self.judging, build_scorers or build_named, build_judges)
+        self._bus = Bus(last=asked.CommandDone)
         self._bus.subscribe(ScoreChanged, self._score_changed)
+        self.judging.subscribe(self._bus)
         self._sweep_ns = max(1, int(settings.market.sweep_s * NS))
         self._grace_ns = int(settings.market.close_grace_s * NS)
         self._bar_ns = settings.market.bar_s * NS
@@ -90,6 +98,8 @@ class Engine(Reads):
                 told += self._sweep(due)
                 # sweeps that nobody could have seen between two messages are passed over: closes sweep by themselves
                 self._timers.set("sweep", max(due + self._sweep_ns, ts // self._sweep_ns * self._sweep_ns))
+            elif name == SIGNALS_TIMER:
+                told += self.judging.advance(ts)
             else:
                 told += self._fill_first(due)
         self.now = max(self.now, ts)
@@ -119,6 +129,7 @@ class Engine(Reads):
         told += self._intake.take_notices(now)
         told += self._judge_hold(now)
         told += self._fill_first(now)
+        self.judging.arm()
         return told
 
     def _close(self, due: int) -> list[Message]:
@@ -162,6 +173,7 @@ class Engine(Reads):
         wanted += rows[: self.settings.portfolio.depth_candidates]
         scored = [row for row in dict.fromkeys(wanted) if self.scoring.published(row)[0] is not None]
         closed = tuple([self.scoring.score_row(row, ranks.get(row)) for row in scored])
+        self.judging.note_scores()
         return [*told, ScoresClosed(ts=due, end=end, rows=closed)]
 
     # -- the start of a session, and the hold -----------------------------------------------------------------------
@@ -265,6 +277,7 @@ class Engine(Reads):
             asked.DisablePlugin: commands.disable,
             asked.StorageDegraded: commands.degraded,
             asked.StorageRecovered: commands.recovered,
+            SubmitSignal: self.judging.submit,
         }
 
     def _ticker(self, message: said.Ticker) -> tuple[ScoreChanged] | None:
@@ -322,6 +335,7 @@ class Engine(Reads):
             "symbols": self.symbols.snapshot(),
             "manager": self.manager.snapshot(),
             "ids": self._stages.ids.snapshot(),
+            "signals": self.judging.snapshot(),
             "timers": self._timers.snapshot(),
             "start": self._start.snapshot(),
         }
@@ -335,6 +349,7 @@ class Engine(Reads):
         self.symbols.restore(state["symbols"])
         self.restore_ledger(state)
         self._stages.ids.restore(state["ids"])
+        self.judging.restore(state["signals"])
         self._timers.restore(state["timers"])
         self._start.restore(state["start"])
         self.now, self._next_end = state["now"], state["next_end"]
@@ -358,6 +373,14 @@ class Engine(Reads):
         check_book(portfolio, max(self.settings.portfolio.max_symbols, len(portfolio.holdings)))
         self.symbols.adopt(portfolio, [change for change in changes if change.id > self._stages.ids.last])
         self.manager.replay(ledger)
+
+    def restore_signals(self, stored: Iterable[Message]) -> None:
+        """Take over the messages of signals that were stored after the snapshot, oldest first.
+
+        SignalReceived, SignalRejected, SignalEvaluated, SignalDecided, SignalEnded, SignalSettled; those it knows are
+        passed over, and nothing acts twice.
+        """
+        self.judging.adopt(stored, after=self._stages.ids.last)
 
     def restart(self, session: int) -> None:
         """A new run on what was restored: nothing is covered, the book waits for the gap's repair."""

@@ -136,6 +136,10 @@ class Reads:
         """The book and its money at a glance: see `Reports.statistics` for the keys."""
         return self._stages.reports.statistics(self.now, self.standings())
 
+    def positions(self) -> dict[str, dict[str, Any]]:
+        """Each holding's money by symbol: see `Reports._position` for the keys."""
+        return self._stages.reports.positions()
+
     def metrics(self, window: str = "all") -> dict[str, Any]:
         """Risk and performance over 1d, 7d, 30d or all: see `Analyses.metrics`. Raises KeyError for another window."""
         return self._stages.analyses.metrics(window, self.now)

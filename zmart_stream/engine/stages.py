@@ -50,7 +50,7 @@ class Stages:
         self.scoring = ScoringEngine(settings.scoring, scorers, self.market)
         self.paper = PaperMarket(self.market)
         new_id = self.ids.new
-        self.symbols = SymbolManager(settings, new_id=new_id, correlation=self._correlation, price=self.paper.leg)
+        self.symbols = SymbolManager(settings, new_id=new_id, correlation=self.correlation, price=self.paper.leg)
         self.symbols.reconfigure(settings, revision=revision)
         self.manager = PortfolioManager(settings, self.symbols, self.paper, new_id=new_id)
         self.reports = Reports(self.manager)
@@ -113,7 +113,7 @@ class Stages:
         """What was `told` of the book's composition, and the weights and paper trades that follow from it."""
         return [*told, *self.manager.after(ts, told, standings)]
 
-    def _correlation(self, symbols: Sequence[str]) -> list[list[float]]:
+    def correlation(self, symbols: Sequence[str]) -> list[list[float]]:
         """EW correlation of hourly returns, nan for a contract that is not known."""
         by_symbol = self.market.by_symbol
         places = [place for place, symbol in enumerate(symbols) if symbol in by_symbol]

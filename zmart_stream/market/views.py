@@ -173,8 +173,12 @@ class BookView(MarketView, Protocol):
         """The unpinned holding with the lowest composite now (none known counts lowest); None if there is none."""
         ...
 
+    def replaceable_by(self, symbol: str) -> Holding | None:
+        """The weakest holding whose place `symbol` may take: not pinned, old enough, and the caps hold then."""
+        ...
+
     def best_candidate(self) -> str | None:
-        """The highest eligible contract that may enter: a free place, or the weakest holding's."""
+        """The highest contract that may enter: a free place, or a holding's; None if there is none."""
         ...
 
     def failing_gates(self, symbol: str) -> Sequence[str]:

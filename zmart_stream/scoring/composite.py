@@ -141,6 +141,14 @@ class Component(Table):
         for name, part, section, x in zip(self.named, self.parts, self.sections, self.open(row).raw, strict=True):
             yield name, (None, None, part.weight) if x != x else (x, section.pct(x), part.weight)
 
+    def scores(self) -> FloatArray:
+        """Scores of all rows, shape (rows,), nan where no part is present; open cells stay open."""
+        found = np.where(self.present > 0.0, NEUTRAL + self.above, nan)
+        for row, cell in enumerate(self.cells):
+            if cell is not None:
+                found[row] = NEUTRAL + cell.above if cell.present > 0.0 else nan
+        return found
+
     def raw_columns(self) -> FloatArray:
         """Raw values of all rows, shape (parts, rows): a view, to be read at once."""
         self.close()

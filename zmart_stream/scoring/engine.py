@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from zmart_stream.domain.commands import PluginDisabled
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.scores import ScoreChanged, ScoreRow
@@ -12,7 +14,7 @@ from zmart_stream.domain.settings import ScoringSettings
 from zmart_stream.market.cache import MarketCache
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.scoring import explain, kept
-from zmart_stream.scoring.base import Scorer
+from zmart_stream.scoring.base import FloatArray, Scorer
 from zmart_stream.scoring.board import Board
 from zmart_stream.scoring.composite import NEUTRAL
 from zmart_stream.scoring.lineup import Lineup
@@ -228,6 +230,26 @@ class ScoringEngine(Board):
             components=self.components(row),
             parts={name: shown for component in self._lineup.components for name, shown in component.shown(row)},
         )
+
+    def part(self, row: int, name: str) -> tuple[float, float, Moves] | None:
+        """(raw value, percentile, the input it moves with) of "component.part"; None while it is absent."""
+        for component in self._lineup.components:
+            if name in component.named:
+                i = component.named.index(name)
+                raw = component.open(row).raw[i]
+                return None if raw != raw else (raw, component.sections[i].pct(raw), component.parts[i].moves)
+        return None
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """The components in force."""
+        return tuple(component.name for component in self._lineup.components)
+
+    def score_columns(self) -> FloatArray:
+        """Composites, then every component's scores, of all rows, shape (1 + components, rows); nan = absent."""
+        self._grow()
+        columns = [[mark.value for mark in self._marks]]
+        return np.array([*columns, *(component.scores() for component in self._lineup.components)])
 
     def ranked(self, eligible: Sequence[bool]) -> list[int]:
         """Eligible rows with a composite, best first; ties by turnover, then symbol."""

@@ -81,6 +81,11 @@ def opinion(
     return Opinion(agent=agent, p=within, stance=stance, reasons=reasons, ages=known, veto=veto)
 
 
+def reason(code: str, **numbers: Figure) -> Reason:
+    """A code and the numbers behind it; None for one that is not known."""
+    return Reason(code=code, numbers=numbers)
+
+
 def abstain(agent: str, code: str, **numbers: Figure) -> Opinion:
     """No opinion, and why not."""
     return Opinion(agent=agent, p=0.5, stance="abstain", reasons=(Reason(code=code, numbers=numbers),))

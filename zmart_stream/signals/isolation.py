@@ -69,14 +69,16 @@ def asked(agent: Agent, case: Case, view: BookView) -> Opinion:
         raise PluginFaultError(f"{agent.name}: judge returned {type(told).__name__}, not an Opinion")
     if told.agent != agent.name:
         raise PluginFaultError(f"{agent.name}: the opinion is signed {told.agent!r}")
-    if not 0 < len(told.reasons) <= MOST_REASONS or not all(isinstance(each, Reason) for each in told.reasons):
+    reasons: tuple[Any, ...] = told.reasons
+    if not 0 < len(reasons) <= MOST_REASONS or not all(isinstance(each, Reason) for each in reasons):
         raise PluginFaultError(f"{agent.name}: an opinion says why, in 1 to {MOST_REASONS} reasons")
     if any(not _is_finite(each.numbers) for each in told.reasons) or not _is_finite(told.ages):
         raise PluginFaultError(f"{agent.name}: numbers of reasons and ages are finite")
     if told.stance == "abstain":
         return told
-    if not (isinstance(told.p, float) and LEAST_P <= told.p <= MOST_P):
-        raise PluginFaultError(f"{agent.name}: p is {told.p!r}, not a float from {LEAST_P:g} to {MOST_P:g}")
+    p: Any = told.p
+    if not isinstance(p, float) or not LEAST_P <= p <= MOST_P:
+        raise PluginFaultError(f"{agent.name}: p is {p!r}, not a float from {LEAST_P:g} to {MOST_P:g}")
     if told.stance != ("approve" if told.p >= 0.5 else "reject"):
         raise PluginFaultError(f"{agent.name}: stance {told.stance!r} at p = {told.p:g}")
     if told.veto and not getattr(agent, "may_veto", False):

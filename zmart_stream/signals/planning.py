@@ -9,7 +9,8 @@ from zmart_stream.market.views import BookView
 def plan_for(signal: Signal, view: BookView) -> Plan:
     """The action, with the contract that it is about; a market signal's is chosen here.
 
-    BUY: a holding's weight goes up; another contract takes a free place, or that of the weakest unpinned holding.
+    BUY: a holding's weight goes up; another contract takes a free place, or that of the weakest holding that it may
+    replace (if none may be replaced, of the weakest unpinned one: the book then names the limit that stops it).
     SELL: a holding leaves, a pinned one's weight goes down. `symbol` is None only where there is nothing to choose.
     """
     symbol = signal.symbol if signal.symbol is not None else _chosen(signal, view)
@@ -30,10 +31,10 @@ def _buy(symbol: str, view: BookView) -> Plan:
         return Plan(action="WEIGHT_UP", symbol=symbol)
     if view.free_places() > 0:
         return Plan(action="ADD", symbol=symbol)
-    weakest = view.weakest()
-    if weakest is None:
+    out = view.replaceable_by(symbol) or view.weakest()
+    if out is None:
         return Plan(action="NONE", symbol=symbol, reason="all_pinned")
-    return Plan(action="REPLACE", symbol=symbol, symbol_out=weakest.symbol)
+    return Plan(action="REPLACE", symbol=symbol, symbol_out=out.symbol)
 
 
 def _sell(symbol: str, view: BookView) -> Plan:

@@ -19,6 +19,7 @@ from zmart_stream.domain.signals import (
     DETECTOR_SOURCE,
     MACHINE,
     Decision,
+    Opinion,
     Plan,
     Problem,
     Signal,
@@ -75,6 +76,10 @@ class Desk(BookView, Protocol):
 
     def mark(self, symbol: str) -> float:
         """The mark price, else the last price; nan while neither is known."""
+        ...
+
+    def paid_bps(self, symbol: str) -> float:
+        """What one trade costs, with an assumed spread where none is known."""
         ...
 
     def price_at(self, symbol: str, at: int) -> float:
@@ -175,6 +180,8 @@ class SignalProcessor:
         except CommandRefusedError as refusal:
             return [self._ended(message.signal, "no_action", refusal.code, detail=str(refusal))]
         change = next((each.id for each in told if isinstance(each, PortfolioChange)), None)
+        if change is None:
+            return [*told, self._ended(message.signal, "no_action", "no_change", detail="the limits leave no room")]
         return [*told, self._ended(message.signal, "acted", plan.action.lower(), change_id=change)]
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -189,8 +196,11 @@ class SignalProcessor:
                 times.append(max(self._desk.now, self._released + TURN_NS))
         return min((at for at in times if at is not None), default=None)
 
-    def advance(self) -> list[Message]:
-        """What is due now: signals expire, waiting ones take their turn, outcomes are settled."""
+    def advance(self, upto: int) -> list[Message]:
+        """What is due now: signals expire, waiting ones take their turn, outcomes are settled.
+
+        The next turn comes after `upto` (ns), however far time jumps: no message pays for more than one.
+        """
         now, waits_for = self._desk.now, self._desk.waits_for()
         told: list[Message] = []
         for signal in self.book.expired(now):
@@ -198,7 +208,7 @@ class SignalProcessor:
         if waits_for:
             return told
         if self.book.waiting and now >= self._released + TURN_NS:
-            self._released = now
+            self._released = max(now, upto)
             told += [self._evaluated(signal) for signal in list(self.book.waiting.values())[:RELEASED]]
         for _ in range(MOST_SETTLED):
             if (self.book.outcomes.due or now + 1) > now:
@@ -276,7 +286,7 @@ class SignalProcessor:
         """Every agent's opinion; none where there is no contract to judge."""
         desk = self._desk
         plan = plan_for(signal, desk)
-        opinions = ()
+        opinions: tuple[Opinion, ...] = ()
         if plan.symbol is not None:
             opinions = self.panel.judge(Case(signal=signal, symbol=plan.symbol, plan=plan), desk)
         evaluated = SignalEvaluated(ts=desk.now, signal=signal, plan=plan, opinions=opinions)

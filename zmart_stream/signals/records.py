@@ -78,16 +78,16 @@ class Records:
         chosen = [record for record in self._records.values() if statuses is None or record.status in statuses]
         return chosen[::-1]
 
-    def snapshot(self) -> list[Any]:
+    def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
-        return [msgspec.to_builtins(record) for record in self._records.values()]
+        records = [msgspec.to_builtins(record) for record in self._records.values()]
+        return {"records": records, "finished": list(self._finished)}
 
-    def restore(self, state: list[Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take over a snapshot."""
-        records = [msgspec.convert(record, Record) for record in state]
+        records = [msgspec.convert(record, Record) for record in state["records"]]
         self._records = {record.signal.id: record for record in records}
-        ends = sorted((r.steps[-1].ts, i, r.signal.id) for i, r in enumerate(records) if r.is_final)
-        self._finished = {signal_id: None for _, _, signal_id in ends}
+        self._finished = dict.fromkeys(state["finished"])
 
     def _finish(self, record: Record) -> None:
         record.signal = msgspec.structs.replace(record.signal, data={})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zmart_stream.domain.signals import Opinion, Reason
+from zmart_stream.domain.signals import Opinion
 from zmart_stream.market.views import BookView
-from zmart_stream.signals.base import Case, abstain, opinion
+from zmart_stream.signals.base import Case, abstain, opinion, reason
 
 
 class RecordAgent:
@@ -26,10 +26,11 @@ class RecordAgent:
         known = past.hits + past.misses
         if known < self._least or known <= 0.0:
             return abstain(self.name, "no_outcomes", outcomes=past.outcomes, least=self._least)
-        numbers = {
-            "hits": round(past.hits, 6),
-            "misses": round(past.misses, 6),
-            "outcomes": past.outcomes,
-            "mean_net": None if past.mean_net is None else round(past.mean_net, 9),
-        }
-        return opinion(self.name, past.hit_rate, Reason(code="hit_rate", numbers=numbers))
+        told = reason(
+            "hit_rate",
+            hits=round(past.hits, 6),
+            misses=round(past.misses, 6),
+            outcomes=past.outcomes,
+            mean_net=None if past.mean_net is None else round(past.mean_net, 9),
+        )
+        return opinion(self.name, past.hit_rate, told)
