@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PREFIX = "/api/symbol-mgmt"
-WAIT_S = 90.0  # longest wait for anything; a quiet machine needs a small part of it
+WAIT_S = 180.0  # longest wait for anything; a quiet machine needs a small part of it
+STOP_S = 45.0  # and for a process to end that was asked to; shorter than any deadline of a venue that is gone
 STEP_S = 0.05
 HOUR_NS = 3600 * 1_000_000_000
 
@@ -115,7 +116,7 @@ class Running:
         if self.alive:
             self.send(signal.SIGTERM)
         try:
-            return self.wait(30.0)
+            return self.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -274,10 +275,10 @@ class Daemon(Running):
         assert found is not None
         return found
 
-    def book_ready(self) -> Json:
-        """Wait for the first full book; the portfolio then."""
-        self.until("a full book", lambda: self.status()["book"]["ready"])
-        return self.portfolio()
+    def book_ready(self, places: int = 1) -> Json:
+        """Wait for the first book, and until it fills so many places; the portfolio then."""
+        self.until("a book", lambda: self.status()["book"]["ready"])
+        return self.until("its places", lambda: (book := self.portfolio())["size"] >= places and book)
 
 
 def venue_sets(venue: Sandbox) -> list[str]:

@@ -57,8 +57,7 @@ def test_a_record_becomes_bars_that_equal_it(tmp_path: Path, seed: int) -> None:
     record = write_record(tmp_path / "record.parquet", seed)
     daemon = on_record(tmp_path, tmp_path / "record.parquet")
     with ending(daemon):
-        book = daemon.book_ready()
-        assert len(book["holdings"]) == 10
+        assert len(daemon.book_ready(10)["holdings"]) == 10
         began = int(datetime.fromisoformat(daemon.status()["as_of"]).timestamp() * 1000) * 1_000_000
         assert began - STARTS_AT.value >= 15 * 24 * HOUR_NS
         first = began // HOUR_NS * HOUR_NS + HOUR_NS
@@ -87,7 +86,7 @@ def test_recorded_perpetuals_fill_a_book(tmp_path: Path, shared_data: Path) -> N
         pytest.skip("needs ../shared/data/binance_perp_1m")
     daemon = on_record(tmp_path, record)
     with ending(daemon):
-        book = daemon.book_ready()
+        book = daemon.book_ready(10)
         assert len(book["holdings"]) == 10
         rows = daemon.rankings()
         assert len(rows) >= 10

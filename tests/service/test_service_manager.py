@@ -11,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.service.harness import CHECKOUT, FULL_BOOK, WAIT_S, Daemon, Sandbox, ending
+from tests.service.harness import CHECKOUT, FULL_BOOK, STOP_S, WAIT_S, Daemon, Sandbox, ending
 
 UNIT = CHECKOUT / "config" / "systemd" / "zmart-stream.service"
 MOST_EXPOSURE = 15  # tenths
@@ -58,10 +59,12 @@ def test_each_step_of_a_life_is_told(tmp_path: Path) -> None:
         daemon = Daemon(tmp_path, "--config", str(file), venue=venue, sets=FULL_BOOK, env=env)
         with ending(venue, daemon):
             assert "contracts live" in manager.until("READY")["STATUS"]
-            began = time.monotonic()
+            beats = []
             for _ in range(4):
                 assert manager.until("WATCHDOG")["STATUS"]
-            assert time.monotonic() - began < 2.0 * 4, "the watchdog would have bitten"
+                beats.append(time.monotonic())
+            # a busy machine delays a beat; beats at a wrong pace are all too late
+            assert min(b - a for a, b in pairwise(beats)) < 2.0, "the watchdog would have bitten"
 
             daemon.send(signal.SIGHUP)
             before = time.monotonic_ns() // 1000
@@ -75,7 +78,7 @@ def test_each_step_of_a_life_is_told(tmp_path: Path) -> None:
 
             daemon.send(signal.SIGTERM)
             manager.until("STOPPING")
-            assert daemon.wait(30.0) == 0
+            assert daemon.wait(STOP_S) == 0
             assert not any("READY" in fields for fields in manager.heard[-1:])
 
 
@@ -85,7 +88,7 @@ def test_a_watchdog_of_another_process_is_not_ours(tmp_path: Path) -> None:
         daemon = Daemon(tmp_path, "--sandbox", "--for", "2s", sets=("sandbox.contracts=4",), env=env)
         with ending(daemon):
             manager.until("STOPPING")
-            assert daemon.wait(30.0) == 0
+            assert daemon.wait(STOP_S) == 0
         assert not any("WATCHDOG" in fields for fields in manager.heard)
 
 

@@ -34,7 +34,7 @@ def test_warm_up_is_told_and_ends_in_a_book_of_ten(daemon: Daemon) -> None:
     daemon.until("the end of the warm-up", ended)
     assert texts[-1] == "done"
     assert all(text == "done" or text.startswith("warming up ") for text in texts)
-    book = daemon.book_ready()
+    book = daemon.book_ready(10)
     assert book["size"] == len(book["holdings"]) == 10
     assert [holding["rank"] for holding in book["holdings"]] == list(range(1, 11))
     first_fills = daemon.logged("book.changed", reason="first_fill")
@@ -45,7 +45,7 @@ def test_warm_up_is_told_and_ends_in_a_book_of_ten(daemon: Daemon) -> None:
 
 
 def test_weights_and_cash_sum_to_exactly_100(daemon: Daemon) -> None:
-    book = daemon.book_ready()
+    book = daemon.book_ready(10)
     cents = [round(holding["weight"] * 100) for holding in book["holdings"]] + [round(book["cash"] * 100)]
     assert sum(cents) == 10_000
     assert all(
@@ -55,7 +55,7 @@ def test_weights_and_cash_sum_to_exactly_100(daemon: Daemon) -> None:
 
 
 def test_rank_lists_every_contract_that_has_a_composite(daemon: Daemon) -> None:
-    daemon.book_ready()
+    daemon.book_ready(10)
     status = daemon.until(
         "all followed contracts to be scored",
         lambda: (s := daemon.status())["contracts"]["scored"] >= s["feed"]["followed"] and s,
@@ -72,7 +72,7 @@ def test_rank_lists_every_contract_that_has_a_composite(daemon: Daemon) -> None:
 
 
 def test_portfolio_rows_come_first_and_cash_is_none_of_them(daemon: Daemon) -> None:
-    daemon.book_ready()
+    daemon.book_ready(10)
     shown = cli("portfolio", "--url", daemon.url, "--json")
     assert shown.returncode == 0, shown.stderr
     reply = json.loads(shown.stdout)
@@ -84,7 +84,7 @@ def test_portfolio_rows_come_first_and_cash_is_none_of_them(daemon: Daemon) -> N
 
 @pytest.mark.parametrize("door", ["http", "cli"])
 def test_explain_is_arithmetic(daemon: Daemon, door: str) -> None:
-    symbol = daemon.book_ready()["holdings"][0]["symbol"]
+    symbol = daemon.book_ready(10)["holdings"][0]["symbol"]
     if door == "http":
         found = daemon.get(f"explain/{symbol}")
     else:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.harness import FULL_BOOK, Daemon, Sandbox, ask, cli, ending
+from tests.service.harness import FULL_BOOK, STOP_S, Daemon, Sandbox, ask, cli, ending
 
-STOP_S = 5.0  # the promise; a machine under load may use it up, never much more
+PATIENT = (*FULL_BOOK, "feed.rest_timeout=60", "feed.receive_deadline=60")
+"""Whoever stops only after the venue's answer takes longer than a stop is waited for here."""
 
 
 @pytest.fixture
@@ -23,15 +24,13 @@ def venue(tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_is_quick_and_clean(tmp_path: Path, venue: Sandbox, number: signal.Signals) -> None:
-    daemon = Daemon(tmp_path, venue=venue, sets=FULL_BOOK)
+    daemon = Daemon(tmp_path, venue=venue, sets=PATIENT)
     with ending(daemon):
         daemon.book_ready()
         began = time.monotonic()
         daemon.send(number)
-        assert daemon.wait(30.0) == 0
-        took = time.monotonic() - began
-        print(f"stopped by {number.name} in {took:.2f} s")
-        assert took < STOP_S
+        assert daemon.wait(STOP_S) == 0
+        print(f"stopped by {number.name} in {time.monotonic() - began:.2f} s")
         assert daemon.lines()[-1]["event"] == "daemon.stopped"
         assert len(daemon.logged("daemon.stopping")) == 1
         assert not [line for line in daemon.lines() if line["level"] == "error" or line["event"] == "daemon.task_cut"]
@@ -41,7 +40,7 @@ def test_a_stop_is_quick_and_clean(tmp_path: Path, venue: Sandbox, number: signa
 def test_a_stop_does_not_wait_for_a_venue_that_is_gone(tmp_path: Path, venue: Sandbox, how: str) -> None:
     if how == "before the first contract":
         venue.fault("slow_rest", delay=60.0, paths=["contracts/active"])
-    daemon = Daemon(tmp_path, venue=venue, sets=FULL_BOOK)
+    daemon = Daemon(tmp_path, venue=venue, sets=PATIENT)
     with ending(daemon):
         if how != "before the first contract":
             daemon.until("topics", daemon.covered)
@@ -51,15 +50,13 @@ def test_a_stop_does_not_wait_for_a_venue_that_is_gone(tmp_path: Path, venue: Sa
             venue.send(signal.SIGSTOP)
         began = time.monotonic()
         assert daemon.stop() == 0
-        took = time.monotonic() - began
-        print(f"stopped with the venue {how} in {took:.2f} s")
-        assert took < STOP_S
+        print(f"stopped with the venue {how} in {time.monotonic() - began:.2f} s")
 
 
 def test_for_ends_by_itself(tmp_path: Path, venue: Sandbox) -> None:
     daemon = Daemon(tmp_path, "--for", "2s", venue=venue)
     with ending(daemon):
-        assert daemon.wait(30.0) == 0
+        assert daemon.wait(STOP_S) == 0
         assert daemon.logged("daemon.stopped")
 
 
@@ -68,7 +65,7 @@ def test_reload_applies_what_is_valid_and_refuses_the_rest(tmp_path: Path, venue
     file.write_text("[portfolio]\nmax_symbols = 4\n")
     daemon = Daemon(tmp_path, "--config", str(file), venue=venue, sets=FULL_BOOK)
     with ending(daemon):
-        assert len(daemon.book_ready()["holdings"]) == 4
+        assert len(daemon.book_ready(4)["holdings"]) == 4
         revision = daemon.status()["config"]["revision"]
 
         file.write_text("[portfolio]\nmax_symbols = 6\n")
