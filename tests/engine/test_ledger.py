@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tests.engine.bookkeeping import UNIT, Bookkeeper, History, midnight
-from tests.engine.stream import DAY, HOUR, NS, T0, Session
+from tests.engine.stream import HOUR, NS, T0, Session
+from zmart_stream.domain.bars import BarBlock
 from zmart_stream.domain.commands import (
     AddHolding,
     CommandDone,
@@ -29,7 +30,9 @@ from zmart_stream.domain.portfolio import (
     Portfolio,
     PortfolioChange,
     SwapMeasured,
+    WeightsKept,
 )
+from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.settings import CoreSettings, MarketSettings, PortfolioSettings
 from zmart_stream.engine.engine import Engine
 from zmart_stream.portfolio import OPTIMISERS
@@ -235,3 +238,181 @@ def test_a_swap_is_traded_by_itself_and_measured_to_its_horizon() -> None:
     assert seen["final"][0]["spread_bps"] == pytest.approx(1_000, rel=0.02)
     assert seen["slope"]["swaps"] == 1
     assert seen["slope"]["configured"] == 2.0
+
+
+class Killed:
+    """A core whose last snapshot and stored messages are kept as the daemon keeps them, up to any message."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.snapshot = engine.snapshot(full=True)
+        self.stored: list[Message] = []
+        self.book = engine.symbols.portfolio
+
+    def process(self, message: Message) -> list[Message]:
+        told = self.engine.process(message)
+        self.stored += of(PortfolioChange, told) + of(BookTraded, told) + of(FundingPaid, told)
+        if of(BarBlock, told) or of(ScoresClosed, told):
+            self.snapshot, self.stored = self.engine.snapshot(full=True), []
+        return told
+
+    def again(self) -> Engine:
+        """The next session on what was stored."""
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(self.snapshot))
+        engine = make(self.engine.settings, session=2)
+        engine.restore(state)
+        messages = [message for message in self.stored if not isinstance(message, PortfolioChange)]
+        engine.restore_book(self.engine.symbols.portfolio, of(PortfolioChange, self.stored), messages)
+        engine.restart(2)
+        return engine
+
+
+def missed(history: Sequence[Message], ts: int) -> list[Message]:
+    """What the venue tells of past settlements when it is asked at `ts`."""
+    past: dict[str, list[tuple[int, float]]] = {}
+    for message in of(FundingSettled, history):
+        past.setdefault(message.symbol, []).append((message.ts_event, message.rate))
+    return [FundingHistory(ts=ts, symbol=symbol, settlements=tuple(found)) for symbol, found in past.items()]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_kill_at_any_message_leaves_the_equity_path_as_it_was(seed: int) -> None:
+    session = Session(seed)
+    history = History(session, seed, commands=0.1)
+    messages = [*session.start(), *history.messages(T0 + 5 * NS, T0 + 9 * HOUR, 150 * NS)]
+    daemon = Killed(make(settings(optimiser="equal", automatic=False)))
+    compared = replayed = 0
+    for number, message in enumerate(messages):
+        daemon.process(message)
+        if number % 9 or not of(BookTraded, daemon.stored) + of(FundingPaid, daemon.stored):
+            continue
+        replayed += len(daemon.stored)
+        ts = message.ts
+        tail: list[Message] = missed(messages[: number + 1], ts)
+        for close in range(ts // HOUR * HOUR + HOUR, ts + 4 * HOUR, HOUR):
+            tail += [*quoted(session, max(ts, close - NS)), Tick(ts=close + AFTER)]
+        straight, broken = (equity_path(feed(engine, tail)) for engine in (reborn(daemon.engine), daemon.again()))
+        names = ("end", "equity", "cash", "price_pnl", "funding", "costs", "traded")
+        for found, expected in zip(broken, straight, strict=True):
+            assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
+            compared += 1
+    assert compared > 20
+    assert replayed > 5
+
+
+def test_a_settlement_missed_while_away_is_paid_once() -> None:
+    engine, session, told = started(automatic=False)
+    place, symbol = 3, session.contracts[3].symbol
+    engine.process(AddHolding(ts=engine.now, request_id="1", symbol=symbol))
+    settled = T0 // (8 * HOUR) * 8 * HOUR + 8 * HOUR
+    feed(engine, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    daemon = Killed(engine)
+    later = daemon.again()
+    past = FundingHistory(ts=settled + HOUR, symbol=symbol, settlements=((settled - 8 * HOUR, 0.01), (settled, 0.001)))
+    bars = session.bars(place, 3600, settled + HOUR, 12)
+    told = feed(later, [Tick(ts=settled + AFTER), bars, past])
+    paid = of(FundingPaid, told)
+    assert [(payment.settled, payment.amount) for payment in paid] == [(settled, -round(paid[0].value * 0.001))]
+    close = next(row[4] for row in bars.rows if row[0] == settled - HOUR)
+    position = later.manager.ledger.state.account.positions[symbol]
+    assert paid[0].value / UNIT == pytest.approx(position.quantity * close)
+    again = [past, FundingSettled(ts=later.now, ts_event=settled + 7_000_000, symbol=symbol, rate=0.001)]
+    assert of(FundingPaid, feed(later, again)) == []
+
+
+def test_a_book_older_than_its_ledger_opens_it_as_it_stands() -> None:
+    engine, session, _ = started()
+    state = engine.snapshot(full=True)
+    del state["manager"]
+    later = make(engine.settings, session=2)
+    later.restore(state)
+    later.restore_book(engine.symbols.portfolio)
+    later.restart(2)
+    told = feed(later, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    assert [point.equity for point in equity_path(told)] == [100_000 * UNIT]
+    assert [(t.costs, t.completes_first_fill) for t in of(BookTraded, told)] == [(0, True)]
+    present = later.manager.ledger.weights()
+    assert present == pytest.approx({h.symbol: h.weight for h in later.symbols.portfolio.holdings}, abs=1e-6)
+
+
+def test_a_delisted_holding_settles_at_its_last_mark_without_costs() -> None:
+    engine, session, _ = started()
+    out = engine.symbols.portfolio.holdings[2].symbol
+    place = [c.symbol for c in session.contracts].index(out)
+    session.price[place] *= 0.5
+    feed(engine, [session.stats(place, engine.now)])
+    told = engine.process(Listing(ts=engine.now, contract=session.contracts[place], change="delisted"))
+    quote = of(BookTraded, told)[0].quotes[out]
+    assert (quote.price, quote.cost_bps) == (pytest.approx(session.price[place] * 1.0001), 0.0)
+    assert out not in engine.manager.ledger.weights()
+    assert [stay.symbol for stay in engine.manager.ledger.state.account.stays] == [out]
+    told = feed(engine, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    first = engine.manager.ledger.state.first_book
+    assert first is not None
+    assert out not in first.positions  # whoever still held it has cash now
+
+
+def test_limits_that_conflict_keep_the_weights_and_are_told_once() -> None:
+    engine, _, _ = started()
+    before = {h.symbol: h.weight for h in engine.symbols.portfolio.holdings}
+    narrow = msgspec.structs.replace(engine.settings.portfolio, max_sector_weight=10.0, max_weight=18.0)
+    change = Reconfigure(
+        ts=engine.now, request_id="1", settings=msgspec.structs.replace(engine.settings, portfolio=narrow), revision=2
+    )
+    feed(engine, [change])
+    told = engine.process(Rebalance(ts=engine.now, request_id="2", who="anna"))
+    done = of(CommandDone, told)[0]
+    assert (done.accepted, done.code) == (False, "infeasible")
+    assert "max_sector_weight 10" in done.detail
+    assert {h.symbol: h.weight for h in engine.symbols.portfolio.holdings} == before
+    out = engine.symbols.portfolio.holdings[5].symbol
+    told = engine.process(RemoveHolding(ts=engine.now, request_id="3", symbol=out))
+    assert of(WeightsKept, told) == []  # told with the first
+    assert out not in engine.manager.ledger.weights()
+    assert max(h.weight for h in engine.symbols.portfolio.holdings) <= 18.0
+
+
+def test_an_operator_rebalances_when_there_is_something_to_change() -> None:
+    engine, session, _ = started(optimiser="inverse_volatility")
+    told = engine.process(Rebalance(ts=engine.now, request_id="1"))
+    assert [(d.accepted, d.detail) for d in of(CommandDone, told)] == [(True, "nothing to change")]
+    session.price[0] *= 1.02
+    feed(engine, quoted(session, engine.now))
+    held = engine.symbols.portfolio.holdings[0].symbol
+    session.price[[c.symbol for c in session.contracts].index(held)] *= 1.05
+    feed(engine, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    told = engine.process(Rebalance(ts=engine.now, request_id="2", who="anna", note="before the week ends"))
+    assert [done.detail for done in of(CommandDone, told)] == [""]
+    assert len(of(BookTraded, told)) == 1
+    assert all((c.who, c.note) == ("anna", "before the week ends") for c in of(PortfolioChange, told))
+
+
+def test_reads_agree_with_each_other() -> None:
+    engine, session, _ = started(**LIVELY)
+    feed(engine, session.run(T0 + 60 * NS, T0 + 30 * HOUR, 200 * NS))
+    statistics, money = engine.statistics(), engine.statistics()["ledger"]
+    assert sum(p["value_usdt"] for p in statistics["positions"]) + money["cash_usdt"] == pytest.approx(
+        money["equity_usdt"], abs=0.1
+    )
+    assert statistics["weights"]["total"] + statistics["weights"]["cash"] == pytest.approx(100.0)
+    points = engine.equity()["points"]
+    assert [points[0]["equity"], len(points)] == [100_000.0, 31]
+    assert engine.equity(since=points[3]["end"], until=points[5]["end"])["points"] == points[3:6]
+    for window in ("1d", "7d", "30d", "all"):
+        figures = engine.metrics(window)["figures"]
+        assert all((f["value"] is None) == bool(f["reason"]) for f in figures.values())
+        assert engine.attribution(window)["return"] == pytest.approx(figures["return"]["value"])
+    assert engine.metrics("1d")["observations"] == 24
+    assert engine.metrics("30d")["figures"]["volatility"]["reason"] == "2 returns, 20 are needed"
+    proposals = engine.optimise()["optimisers"]
+    assert [p["name"] for p in proposals] == list(OPTIMISERS)
+    volatility = {p["name"]: p["volatility"]["value"] for p in proposals if not p["reason"]}
+    assert min(volatility, key=lambda name: volatility[name]) == "min_variance"
+    for proposal in proposals:
+        assert sum(proposal["weights"].values()) + proposal["cash"] == pytest.approx(100.0)
+        assert proposal["cost_usdt"] == pytest.approx(sum(t["cost_usdt"] for t in proposal["trades"]))
+    with pytest.raises(KeyError):
+        engine.optimise("tarot")
+    with pytest.raises(KeyError):
+        engine.metrics("2d")
+    assert msgspec.json.decode(msgspec.json.encode([statistics, proposals, engine.swaps()]))

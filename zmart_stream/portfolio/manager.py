@@ -224,7 +224,10 @@ class PortfolioManager:
 
         What the snapshot knows already is passed over too, so that the equity goes on without a jump.
         """
+        was_open = self._dealer.is_open
         self._dealer.replay(messages)
+        if not was_open and self.ledger.state.last is not None:
+            self.memory.totals.opened = self.ledger.state.last
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
