@@ -6,12 +6,16 @@ from typing import Literal
 
 from zmart_stream.app.settings import FreshnessTable, MarketTable, PortfolioTable, Settings
 from zmart_stream.app.settings_scoring import ComponentTable, ScoringTable
+from zmart_stream.app.settings_signals import AgentsTable, AgentTable, DetectorsTable, DetectorTable, SignalsTable
 from zmart_stream.domain.settings import (
+    AgentSettings,
     CoreSettings,
+    DetectorSettings,
     MarketSettings,
     PortfolioSettings,
     ScorerSettings,
     ScoringSettings,
+    SignalSettings,
 )
 
 BAR_S = {"15m": 900, "1h": 3600, "4h": 14400}
@@ -46,6 +50,7 @@ def core_settings(settings: Settings, speed: float | Literal["max"]) -> CoreSett
         market=_market(settings.market, settings.freshness, settings.feed.contracts_poll, speed, scale),
         scoring=_scoring(settings.scoring),
         portfolio=_portfolio(settings.portfolio, first_fill, settings.sectors),
+        signals=_signals(settings.signals),
     )
 
 
@@ -131,3 +136,49 @@ def _portfolio(table: PortfolioTable, first_fill_after_s: float, sectors: dict[s
         depth_candidates=table.depth_candidates,
         sectors=dict(sectors),
     )
+
+
+def _signals(table: SignalsTable) -> SignalSettings:
+    return SignalSettings(
+        approve_at=table.approve_at,
+        quorum=table.quorum,
+        dedupe_s=table.dedupe_s,
+        expires_s=table.expires_in_s,
+        outcome_horizon_s=table.outcome_horizon,
+        tilt_ttl_s=table.tilt_ttl,
+        tilt_up=table.tilt_up,
+        tilt_down=table.tilt_down,
+        max_data_bytes=table.max_data_kb * 1024,
+        half_life_s=table.half_life,
+        calibrate_after=table.calibrate_after,
+        learn_weights=table.learn_weights,
+        failures_to_disable=table.failures_to_disable,
+        agents=_agents(table.agents),
+        detectors=_detectors(table.detectors),
+    )
+
+
+def _agents(table: AgentsTable) -> tuple[AgentSettings, ...]:
+    """Built-in ones in the order of the table, then custom ones; weight 0 leaves one out."""
+    found = []
+    for name in type(table).model_fields:
+        agent = getattr(table, name)
+        if isinstance(agent, AgentTable):
+            found.append(AgentSettings(name=name, weight=agent.weight, options=dict(agent.options)))
+    for own in table.custom:
+        path, options = own.path or None, dict(own.options)
+        found.append(AgentSettings(name=own.name, weight=own.weight, path=path, options=options))
+    return tuple(agent for agent in found if agent.weight > 0)
+
+
+def _detectors(table: DetectorsTable) -> tuple[DetectorSettings, ...]:
+    """Built-in ones that are on, then custom ones."""
+    found = []
+    for name in type(table).model_fields:
+        detector = getattr(table, name)
+        if isinstance(detector, DetectorTable) and detector.on:
+            found.append(DetectorSettings(name=name, cooldown_s=detector.cooldown, options=dict(detector.options)))
+    for own in table.custom:
+        path, options = own.path or None, dict(own.options)
+        found.append(DetectorSettings(name=own.name, cooldown_s=own.cooldown, path=path, options=options))
+    return tuple(found)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from zmart_stream.app.settings_scoring import ScoringTable
+from zmart_stream.app.settings_signals import SignalsTable
 from zmart_stream.app.settings_table import Duration, Table
 
 
@@ -268,6 +269,7 @@ class ApiTable(Table):
         10.0, gt=0, le=300, description="Time in which a request's header must arrive; its body gets three times that."
     )
     requests_per_minute: int = Field(6000, ge=1, description="Requests a minute of one token or address; above it 429.")
+    debug: bool = Field(False, description="Serve /debug/portfolio: the book, memory and database; loopback only.")
 
     @model_validator(mode="after")
     def _bind_is_safe(self) -> ApiTable:
@@ -278,6 +280,8 @@ class ApiTable(Table):
             raise ValueError(f"host {self.host} is not loopback: set tls_cert and tls_key, or behind_proxy = true")
         if self.open_loopback and (not loopback or self.behind_proxy):
             raise ValueError("open_loopback needs a loopback host and no proxy in front")
+        if self.debug and (not loopback or self.behind_proxy):
+            raise ValueError("debug needs a loopback host and no proxy in front")
         return self
 
 
@@ -317,6 +321,7 @@ class Settings(Table):
     freshness: FreshnessTable = Field(default_factory=FreshnessTable)
     scoring: ScoringTable = Field(default_factory=ScoringTable)
     portfolio: PortfolioTable = Field(default_factory=PortfolioTable)
+    signals: SignalsTable = Field(default_factory=SignalsTable)
     storage: StorageTable = Field(default_factory=StorageTable)
     api: ApiTable = Field(default_factory=ApiTable)
     log: LogTable = Field(default_factory=LogTable)
