@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.portfolio.builders import DAY, HOUR, T0, manager, standing, standings
-from zmart_stream.domain.commands import AddHolding, Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import AddHolding, RemoveHolding, ReplaceHolding
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, PortfolioChange
@@ -260,11 +260,6 @@ def test_what_an_operator_removes_only_an_operator_brings_back() -> None:
     assert all(made == [] for made in closes(book, [field] * 60))
     book.command(AddHolding(ts=T0 + 70 * HOUR, request_id="2", symbol="A"), field)
     assert [h.symbol for h in book.portfolio.holdings] == ["A", "B"]
-
-
-def test_rebalance_finds_equal_weights_where_they_should_be() -> None:
-    book = filled()
-    assert book.command(Rebalance(ts=T0, request_id="1"), standings(dict(TEN))) == []
 
 
 def test_a_smaller_book_lets_the_weakest_go() -> None:

@@ -77,7 +77,7 @@ class Hand:
         if change.symbol_out is not None:
             memory.left(change.symbol_out, None if change.reason == "operator" else change.ts + self._reentry)
             if change.symbol_in is None:
-                memory.vacated = min(memory.vacated + 1, free)
+                memory.vacated = 0 if change.kind == "resize" else min(memory.vacated + 1, free)
         if change.symbol_in is not None:
             if COUNTED in change.numbers:
                 memory.swaps.append(change.ts)

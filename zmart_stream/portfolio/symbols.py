@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from zmart_stream.domain.commands import Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import RemoveHolding, ReplaceHolding
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
@@ -27,7 +27,6 @@ from zmart_stream.portfolio.reasons import CashReason, Outlook, Reasons
 from zmart_stream.portfolio.rules import Rules
 from zmart_stream.portfolio.swapping import Swapping
 from zmart_stream.portfolio.targets import Weights
-from zmart_stream.portfolio.weights.equal import equal_weights
 
 Standings = Mapping[str, Standing]
 MOST_SYMBOLS = 50
@@ -131,14 +130,12 @@ class SymbolManager:
         self.cash_reasons = self._reasons.why_cash(field)
         return told
 
-    def command(self, command: BookCommand | Rebalance, standings: Standings) -> list[Message]:
+    def command(self, command: BookCommand, standings: Standings) -> list[Message]:
         """Carry out an operator's command; [] when there is nothing to change. Raises CommandRefusedError.
 
         A pause stops the machine, not the operator; the other causes of a hold do as far as they bear on the command
         (decision 0015).
         """
-        if isinstance(command, Rebalance):
-            return self._rebalance(command)
         self._stop_in_hold(command, standings)
         field = self.field(command.ts, standings)
         change = self._operator.carry_out(field, command)
@@ -267,15 +264,6 @@ class SymbolManager:
         for rule in (self._rules.remove, self._rules.replace, self._rules.fill):
             told.extend(rule(field))
         return told
-
-    def _rebalance(self, command: Rebalance) -> list[Message]:
-        if self.hold.on:
-            raise CommandRefusedError("holding", f"the book holds ({self.hold.reason})")
-        found, cash = equal_weights(len(self._book.holdings), self._settings.max_weight)
-        weights = Weights(weights=dict(zip(self._book.symbols, found, strict=True)), cash=cash)
-        why = Why(kind="reweight", reason="operator", who=command.who, note=command.note)
-        change = self.reweighed(command.ts, weights, why)
-        return [] if change is None else [change]
 
     def _judge_blocks(self) -> None:
         self.eligibility.blocked = frozenset(self.portfolio.blocked)
