@@ -1,19 +1,30 @@
-"""What stands behind the API in a daemon, without its sockets and its disk: a warm core, its reads, its commands."""
+"""What stands behind the API in a daemon, but for the feed: a warm core, its reads, its commands, a database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from tests.api.shelf import Dials
 from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.api.calls import Services
+from zmart_stream.app.archive import StoredArchive
 from zmart_stream.app.read_model import ReadModel
+from zmart_stream.app.runner import NEVER_STORED
 from zmart_stream.domain.commands import Command, CommandDone
 from zmart_stream.domain.errors import CommandRefusedError
+from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
 from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.storage.database import Database
+from zmart_stream.storage.reader import StorageReader
+from zmart_stream.storage.settings import StorageSettings
+from zmart_stream.storage.writer import StorageWriter
 
 CONTRACTS = 16
 
@@ -21,12 +32,11 @@ CONTRACTS = 16
 class Market:
     """A small market a few hours after its start, with a book."""
 
-    def __init__(self, seed: int, *, hours: int = 3) -> None:
-        settings = CoreSettings()
+    def __init__(self, seed: int, *, hours: int = 3, settings: CoreSettings | None = None) -> None:
+        settings = settings or CoreSettings()
         self.engine = Engine(settings, build_scorers(settings.scoring), session=1)
         self.session = Session(seed, CONTRACTS)
-        for message in self.session.start():
-            self.engine.process(message)
+        self.told: list[Message] = []
         self.reads = ReadModel(
             self.engine,
             venue=lambda: {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "sandbox": True},
@@ -34,18 +44,48 @@ class Market:
             storage=dict,
             config=dict,
         )
+        for message in self.session.start():
+            self.take(message)
         for message in self.session.run(T0 + HOUR // 12, T0 + hours * HOUR):
-            self._take(message)
+            self.take(message)
 
-    def services(self) -> Services:
-        """For the API."""
-        return Services(
-            reader=self.reads, commander=self, now=lambda: self.engine.now, reload=self._reload, not_ready=list
+    def take(self, message: Message) -> list[Message]:
+        """What follows from a message; kept for the database."""
+        told = self.engine.process(message)
+        self.reads.tell(told)
+        if isinstance(message, Listing | Command):
+            self.told.append(message)
+        self.told += [item for item in told if not isinstance(item, NEVER_STORED)]
+        return told
+
+    @asynccontextmanager
+    async def services(self, folder: Path) -> AsyncIterator[Services]:
+        """For the API: over a database that holds all that was told."""
+        database = Database(f"sqlite:///{folder / 'market.db'}", StorageSettings(queue_size=1_000_000))
+        await database.open()
+        writer = StorageWriter(
+            database, on_committed=lambda _: None, on_degraded=lambda _: None, on_recovered=lambda: None
         )
+        writing = asyncio.create_task(writer.run())
+        writer.put(self.told)
+        assert await writer.drain(60.0)
+        try:
+            yield Services(
+                reader=self.reads,
+                commander=self,
+                archive=StoredArchive(StorageReader(database)),
+                configuration=Dials(),
+                now=lambda: self.engine.now,
+                not_ready=list,
+            )
+        finally:
+            await writer.close()
+            await writing
+            await database.close()
 
     async def submit(self, command: Command) -> Sequence[Message]:
         """As the runner does it, at once."""
-        told = self._take(command)
+        told = self.take(command)
         for message in told:
             if isinstance(message, CommandDone) and not message.accepted:
                 raise CommandRefusedError(message.code, message.detail)
@@ -53,11 +93,3 @@ class Market:
 
     async def load_sample_data(self) -> dict[str, Any]:
         return {"symbols": CONTRACTS}
-
-    def _take(self, message: Message) -> list[Message]:
-        told = self.engine.process(message)
-        self.reads.tell(told)
-        return told
-
-    async def _reload(self) -> dict[str, Any]:
-        return {"applied": [], "restart_needed": [], "revision": 1}

@@ -1,7 +1,9 @@
 """Every route over a real socket: its reply has the form it declares, its errors are problems with stable codes."""
 
 import asyncio
+import json
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,19 @@ from zmart_stream.api.limits import Limits
 from zmart_stream.api.problems import CODES
 from zmart_stream.domain.commands import Pause, Recalculate, ReplaceHolding
 from zmart_stream.engine.ids import symbol_id
+from zmart_stream.portfolio import OPTIMISERS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+JSON = "Content-Type: application/json"
 OPEN = AuthSettings(open_loopback=True)
 BODIES = {
     "portfolio/add-symbol": {"symbol_id": "ETHUSDTM", "reason": "High score"},
     "portfolio/remove-symbol": {"symbol": "XBTUSDTM"},
     "portfolio/replace-symbol": {"old_symbol_id": "XBTUSDTM", "new_symbol_id": "SOLUSDTM"},
+    **{f"portfolio/{name}": {"symbol": "XBTUSDTM"} for name in ("pin", "unpin", "block", "unblock")},
+    "users": {"name": "bob", "scopes": ["read"]},
+    "config": {"config_key": "max_portfolio_symbols", "config_value": 15},
+    "scoring/algorithms/risk": {"weight": 0.5, "parameters": {"weights": {"volatility": 0.6}}},
 }
 
 
@@ -28,9 +36,15 @@ BODIES = {
 def test_reply_has_the_form_its_route_declares(route, tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path, auth=OPEN) as at:
-            path = route.path.replace("{symbol}", "XBTUSDTM")
-            body = BODIES.get(path.removeprefix(f"{PREFIX}/"))
-            found = await (at.post(path, body) if body else at.ask(route.method, path))
+            record, token = at.tokens.create("anna", ["operate"])
+            places = {"{symbol}": "XBTUSDTM", "{name}": "risk", "{id}": record.id}
+            path = reduce(lambda text, place: text.replace(*place), places.items(), route.path)
+            body = BODIES.get(path.removeprefix(f"{PREFIX}/"), b"")
+            lines = ["Content-Type: application/json"] if body else []
+            sent = json.dumps(body).encode() if body else b""
+            if route.method == "GET":
+                lines, sent = [], b""
+            found = await at.ask(route.method, path, *lines, body=sent, token=token)
             assert found.status == 200, found
             reply = route.reply.model_validate_json(found.body)
             assert found.json["success"] is True
@@ -128,6 +142,83 @@ def test_commands_carry_the_callers_name_and_market_time(tmp_path) -> None:
             assert isinstance(pause, Pause)
             assert len({command.request_id for command in at.counter.taken}) == 4
             assert {command.ts for command in at.counter.taken} == {1_795_356_630_544_053_956}
+
+    asyncio.run(scenario())
+
+
+def test_users_are_the_tokens_and_need_one_even_where_loopback_is_open(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=OPEN) as at:
+            assert (await at.ask("GET", "users")).code == "unauthorised"
+            assert (await at.post("users", {"name": "eve", "scopes": ["operate"]})).code == "unauthorised"
+            weak = at.tokens.create("weak", ["signal"])[1]
+            assert (await at.ask("GET", "users", token=weak)).code == "scope_missing", "what loopback grants is no help"
+            strong = at.tokens.create("strong", ["operate"])[1]
+            made = (await at.post("users", {"name": "bob", "scopes": ["read", "signal"]}, strong)).json
+            assert at.tokens.find(made["token"]).name == "bob"
+            assert (await at.post("users", {"name": "bob", "scopes": ["read"]}, strong)).code == "name_taken"
+            listed = await at.ask("GET", "users", token=strong)
+            assert [user["name"] for user in listed.json["users"]] == ["weak", "strong", "bob"]
+            assert b"sha256" not in listed.body
+            gone = await at.ask("DELETE", f"users/{made['user']['id']}", token=strong)
+            assert gone.json["user"]["revoked"]
+            assert at.tokens.find(made["token"]) is None
+            assert (await at.ask("DELETE", f"users/{made['user']['id']}", token=strong)).code == "unknown_user"
+            assert (await at.ask("DELETE", "users/bob", token=strong)).code == "unknown_user"
+
+    asyncio.run(scenario())
+
+
+def test_settings_are_recorded_in_the_callers_name(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=OPEN) as at:
+            _, token = at.tokens.create("anna", ["operate"])
+            body = {"config_key": "max_portfolio_symbols", "config_value": "15"}
+            assert (await at.ask("PUT", "config", JSON, body=json.dumps(body).encode(), token=token)).status == 200
+            for wrong in ({}, {**body, "values": {"portfolio.cash": 1}}, {"config_key": "../x", "config_value": 1}):
+                found = await at.ask("PUT", "config", JSON, body=json.dumps(wrong).encode())
+                assert found.code == "bad_body", wrong
+            refused = {"values": {"portfolio.nothing": 1}}
+            found = await at.ask("PUT", "config", JSON, body=json.dumps(refused).encode())
+            assert (found.code, len(found.json["problems"])) == ("bad_configuration", 2)
+            assert (await at.ask("PUT", "scoring/algorithms/nothing")).code == "unknown_algorithm"
+            assert at.dials.given[0] == ("anna", {"max_portfolio_symbols": "15"})
+
+    asyncio.run(scenario())
+
+
+def test_what_is_on_disk_is_asked_for_as_the_query_says(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            which = f"symbol={symbol_id('XBTUSDTM')}&kind=remove&since=2026-11-22T14:00:00%2B01:00&limit=1"
+            found = (await at.ask("GET", f"portfolio/history?{which}")).json
+            assert (found["total"], found["limit"], found["changes"][0]["who"]) == (1, 1, "anna")
+            assert at.paper.wanted == ("XBTUSDTM", "remove", 1_795_352_400_000_000_000)
+            points = (await at.ask("GET", "portfolio/equity?until=2026-11-22T14:00:00.5Z&points=7")).json["points"]
+            assert at.paper.span == (0, 1_795_356_000_500_000_000, 7)
+            assert [point["equity"] for point in points] == [100_000.0]
+            for wrong in ("since=yesterday", "since=2026-02-30", "since=1e3", "points=1", "points=5001"):
+                assert (await at.ask("GET", f"portfolio/equity?{wrong}")).code == "bad_query", wrong
+            assert (await at.ask("GET", "portfolio/metrics?window=2d")).code == "bad_query"
+            metrics = (await at.ask("GET", "portfolio/metrics?window=7d")).json
+            assert metrics["metrics"] == {"return": 0.001, "sharpe": None}
+            assert metrics["reasons"] == {"sharpe": "3 returns, 20 are needed"}
+            every = (await at.ask("GET", "portfolio/optimize")).json["optimisers"]
+            assert [proposal["name"] for proposal in every] == list(OPTIMISERS)
+            one = (await at.ask("GET", "portfolio/optimize?optimiser=hrp")).json["optimisers"]
+            assert [proposal["name"] for proposal in one] == ["hrp"]
+
+    asyncio.run(scenario())
+
+
+def test_debug_is_served_only_where_it_is_on(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            assert (await at.ask("GET", "/debug/portfolio")).code == "not_found"
+        async with desk(tmp_path, debug=True) as at:
+            found = (await at.ask("GET", "/debug/portfolio")).json
+            assert [holding["symbol"] for holding in found["portfolio"]] == ["XBTUSDTM"]
+            assert found["debug_info"] == {"total_symbols": 1, "memory_usage": {}, "database_stats": {}}
 
     asyncio.run(scenario())
 
@@ -236,8 +327,9 @@ def test_closing_ends_open_connections(tmp_path) -> None:
 
 def test_docs_list_every_route_and_every_code() -> None:
     text = (CHECKOUT / "docs" / "api.md").read_text()
-    documented = set(re.findall(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| (\w+|–) \|", text, re.MULTILINE))
-    routes = {(route.method, route.path, route.scope) for route in ROUTES}
+    row = r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| (\w+(?:, a token)?|–) \|"
+    documented = set(re.findall(row, text, re.MULTILINE))
+    routes = {(r.method, r.path, r.scope + (", a token" if r.token_only else "")) for r in ROUTES}
     bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs")}
     assert documented == routes | bare
     codes = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}

@@ -24,8 +24,17 @@ from zmart_stream.api.limits import Limits
 from zmart_stream.api.openapi import describe
 
 STATIC = Path(pages.__file__).parent / "static"
-EXAMPLES = 12
+EXAMPLES = 6
 """Generated requests of each kind for each route."""
+
+NAMES_OF_SETTINGS = {
+    f"PUT {PREFIX}/config",
+    f"PUT {PREFIX}/scoring/algorithms/{{name}}",
+}
+"""Which names there are is not in their schema: a form that is right may still name nothing."""
+
+UNKNOWN_IDS = f"DELETE {PREFIX}/users/{{id}}"
+"""No generated id is that of a token."""
 
 PLENTY = Limits(requests_per_minute=1_000_000, failed_logins_per_minute=1_000_000)
 CHECKED = """
@@ -42,7 +51,7 @@ def served(folder: Path, market: Market) -> Iterator[tuple[int, str]]:
 
     async def serve() -> None:
         auth = AuthSettings(behind_proxy=True)
-        async with desk(folder, auth=auth, limits=PLENTY, behind=market.services()) as at:
+        async with market.services(folder) as behind, desk(folder, auth=auth, limits=PLENTY, behind=behind) as at:
             found.append((at.port, at.tokens.create("tests", ["operate"])[1]))
             up.set()
             await asyncio.to_thread(down.wait)
@@ -73,6 +82,7 @@ def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tm
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
+    accepts = schemathesis.checks.CHECKS.get_one("positive_data_acceptance")
     asked: dict[str, set[int]] = {}
     market, turn = Market(seed), count()
     symbols = cycle(market.reads.listed())
@@ -81,8 +91,11 @@ def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tm
         def ask(case: Any) -> None:
             if case.meta.generation.mode is GenerationMode.POSITIVE and next(turn) % 2:
                 name_listed(case, symbols)
+            label = case.operation.label
             response = case.call_and_validate(
-                base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, checks=checks
+                base_url=f"http://127.0.0.1:{port}",
+                headers={"Authorization": f"Bearer {token}"},
+                checks=[check for check in checks if not (label in NAMES_OF_SETTINGS and check is accepts)],
             )
             asked.setdefault(case.operation.label, set()).add(response.status_code)
 
@@ -94,7 +107,7 @@ def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tm
                     seeded(seed)(run(given(operation.as_strategy(generation_mode=mode))(ask)))()
     assert len(asked) == len(ROUTES)
     # a book may be full or lack the contract: then 409 is the answer to a good request
-    assert [label for label, statuses in asked.items() if not statuses & {200, 409}] == []
+    assert [label for label, statuses in asked.items() if not statuses & {200, 409}] == [UNKNOWN_IDS]
     assert [label for label, statuses in asked.items() if label.startswith("GET") and 200 not in statuses] == []
     assert all(status < 500 for statuses in asked.values() for status in statuses)
 
@@ -103,6 +116,8 @@ def name_listed(case: Any, symbols: Iterator[str]) -> None:
     """Contracts that exist in place of generated ones: what is found is to be described too."""
     if "symbol" in case.path_parameters:
         case.path_parameters["symbol"] = next(symbols)
+    if "name" in case.path_parameters:
+        case.path_parameters["name"] = "risk"
     if isinstance(case.body, dict):
         for name in ("symbol", "symbol_id", "old_symbol_id", "new_symbol_id"):
             if isinstance(case.body.get(name), str):

@@ -17,11 +17,20 @@ from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.pages import add_pages
-from zmart_stream.api.routes import portfolio, scoring, symbols, system
+from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
 
-ROUTES: tuple[Route, ...] = (*system.ROUTES, *portfolio.ROUTES, *scoring.ROUTES, *symbols.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *portfolio.ROUTES,
+    *analytics.ROUTES,
+    *scoring.ROUTES,
+    *symbols.ROUTES,
+    *settings.ROUTES,
+    *users.ROUTES,
+)
+"""All but those of `api.debug`."""
 
 CLOSE_S = 1.0
 """Longest wait for requests under way when the server closes."""
@@ -41,8 +50,9 @@ def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, lim
         limits=limits,
         auth=Authenticator(auth, tokens, Buckets(limits.failed_logins_per_minute)),
         rates=Buckets(limits.requests_per_minute),
+        tokens=tokens,
     )
-    for route in ROUTES:
+    for route in (*ROUTES, *(debug.ROUTES if services.debug is not None else ())):
         if route.method == "GET":
             app.router.add_get(route.path, endpoint(route, door))  # HEAD is answered too
         else:

@@ -18,11 +18,11 @@ from zmart_stream.api.intake import read_body, read_query
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.models import Body, NoQuery, PageQuery, Query, is_symbol, is_uuid
 from zmart_stream.api.names import meant_symbols
-from zmart_stream.api.tokens import Scope
+from zmart_stream.api.tokens import Scope, TokenFile
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.ports import Commander, Reader
+from zmart_stream.domain.ports import Archive, Commander, Configuration, Reader
 
 PREFIX = "/api/symbol-mgmt"
 _encode = msgspec.json.Encoder().encode
@@ -38,9 +38,11 @@ class Services:
 
     reader: Reader
     commander: Commander
+    archive: Archive
+    configuration: Configuration
     now: Callable[[], int]  # market time, ns
-    reload: Callable[[], Awaitable[dict[str, Any]]]  # what SIGHUP does; raises ConfigError with every problem
     not_ready: Callable[[], Sequence[str]]  # why fresh data is not served; empty: it is
+    debug: Callable[[], Awaitable[dict[str, Any]]] | None = None  # memory and database, where `api.debug` is on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Call:
     caller: Caller
     query: Query
     body: Body | None
+    tokens: TokenFile
 
     def said(self, model: type[B]) -> B:
         """The body, of the model that the route declares."""
@@ -131,6 +134,7 @@ class Door:
     limits: Limits
     auth: Authenticator
     rates: Buckets
+    tokens: TokenFile
 
 
 def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -142,7 +146,15 @@ def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
         caller.need(route.scope, token_only=route.token_only)
         query = read_query(request, route.query)
         body = await read_body(request, route.body, door.limits) if route.method != "GET" else None
-        call = Call(request=request, services=door.services, limits=door.limits, caller=caller, query=query, body=body)
+        call = Call(
+            request=request,
+            services=door.services,
+            limits=door.limits,
+            caller=caller,
+            query=query,
+            body=body,
+            tokens=door.tokens,
+        )
         content = await route.handler(call)
         if "as_of" not in content:
             content = {**content, "as_of": iso(door.services.now())}

@@ -41,6 +41,8 @@ CODES: dict[str, Kind] = {
     "not_found": Kind(404, "There is nothing at this path"),
     "unknown_symbol": Kind(404, "No such contract is listed"),
     "unknown_score": Kind(404, "No score has that name"),
+    "unknown_algorithm": Kind(404, "No scoring algorithm has that name"),
+    "unknown_user": Kind(404, "No token in force has that id"),
     "method_not_allowed": Kind(405, "This path does not take this method"),
     "too_slow": Kind(408, "The request did not arrive in time"),
     "already_in_book": Kind(409, "The contract is in the book"),
@@ -53,6 +55,9 @@ CODES: dict[str, Kind] = {
     "barred": Kind(409, "The contract may not enter the book yet"),
     "entry_score": Kind(409, "The contract's score is too low"),
     "not_a_sandbox": Kind(409, "The venue is a real one"),
+    "infeasible": Kind(409, "No weights keep the limits"),
+    "name_taken": Kind(409, "A token with that name is in force"),
+    "not_writable": Kind(409, "The token file cannot be changed from here"),
     "refused": Kind(409, "The core refused the command"),
     "too_large": Kind(413, "The body is too large"),
     "not_json": Kind(415, "A body must be application/json, not compressed"),
@@ -65,6 +70,7 @@ CODES: dict[str, Kind] = {
     "holding": Kind(503, "The book holds: nothing may change it now"),
     "reloading": Kind(503, "The configuration is being read again"),
     "no_answer": Kind(503, "The change is not known to be on disk yet"),
+    "degraded": Kind(503, "The database cannot take it now"),
     "not_ready": Kind(503, "The daemon does not serve fresh data"),
 }
 """Every stable code; docs/api.md lists the same."""

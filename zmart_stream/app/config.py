@@ -240,7 +240,7 @@ def _text_layer(name: str, flat: Mapping[str, str], problems: list[str]) -> Laye
     typed: Tree = {}
     for dotted, text in flat.items():
         typed[dotted] = (
-            text if _wants_text(tuple(dotted.split("."))) and not text.startswith(('"', "'")) else parse_value(text)
+            text if wants_text(tuple(dotted.split("."))) and not text.startswith(('"', "'")) else parse_value(text)
         )
     try:
         return Layer(name, _expand(typed))
@@ -249,7 +249,8 @@ def _text_layer(name: str, flat: Mapping[str, str], problems: list[str]) -> Laye
         return Layer(name, {})
 
 
-def _wants_text(key: Key) -> bool:
+def wants_text(key: Key) -> bool:
+    """Whether a setting is text, so that what looks like a figure is none."""
     model: Any = Settings
     for name in key[:-1]:
         field = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, BaseModel) else None

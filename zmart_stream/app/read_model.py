@@ -11,7 +11,7 @@ import msgspec
 
 from zmart_stream import __version__
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Portfolio, PortfolioChange
+from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
@@ -22,11 +22,35 @@ RANKED_S = 0.25
 """How long (real seconds) a ranking is shown again: it holds every contract, and making it holds up the feed."""
 
 
+_TIMES = frozenset({"as_of", "since", "until", "end", "opened", "marked", "kept_since"})
+"""Members of the core's answers that are ns."""
+
+
+def with_times(value: Any) -> Any:
+    """An answer of the core with its times in ISO 8601."""
+    if isinstance(value, list):
+        return [with_times(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: iso(item) if name in _TIMES else with_times(item) for name, item in value.items()}
+
+
 def iso(ts: int | None) -> str | None:
     """ns UTC as ISO 8601 with milliseconds."""
     if not ts:
         return None
     return datetime.fromtimestamp(ts // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_MONEY = ("value_usdt", "price_pnl_usdt", "funding_usdt", "costs_usdt", "earned_usdt", "drifted_weight")
+
+
+def _money(positions: Mapping[str, Mapping[str, Any]], holding: Holding) -> dict[str, Any]:
+    """What a holding is worth and has earned in this stay; nulls before the ledger has traded it."""
+    position = positions.get(holding.symbol)
+    if position is None:
+        return dict.fromkeys(_MONEY)
+    return {**{name: position[name] for name in _MONEY[:-1]}, "drifted_weight": position["weight"]}
 
 
 class ReadModel:
@@ -145,8 +169,9 @@ class ReadModel:
         """Holdings best first, cash and why, hold."""
         core = self._engine.portfolio()
         now = self._engine.now
+        money = self._engine.positions()
         return {
-            "holdings": [self._shown_holding(holding, now) for holding in self._book.holdings],
+            "holdings": [self._shown_holding(holding, now) | _money(money, holding) for holding in self._book.holdings],
             "cash": self._book.cash,
             "cash_reason": [reason["text"] for reason in core["why_cash"]],
             "cash_reasons": core["why_cash"],
@@ -156,6 +181,31 @@ class ReadModel:
             "max_symbols": self._engine.settings.portfolio.max_symbols,
             "as_of": iso(now),
         }
+
+    def statistics(self) -> dict[str, Any]:
+        """The book and its money at a glance: weights, scores, risk, ledger, positions."""
+        shown: dict[str, Any] = with_times(self._engine.statistics())
+        return shown
+
+    def metrics(self, window: str) -> dict[str, Any]:
+        """Risk and performance over 1d, 7d, 30d or all. Raises KeyError for another window."""
+        shown: dict[str, Any] = with_times(self._engine.metrics(window))
+        return shown
+
+    def attribution(self, window: str) -> dict[str, Any]:
+        """Where the return over such a window came from. Raises KeyError for another window."""
+        shown: dict[str, Any] = with_times(self._engine.attribution(window))
+        return shown
+
+    def optimise(self, name: str) -> dict[str, Any]:
+        """What an optimiser would make of the book now. Raises KeyError for an unknown name."""
+        shown: dict[str, Any] = with_times(self._engine.optimise(name))
+        return shown
+
+    def swaps(self) -> dict[str, Any]:
+        """What swaps earned against not swapping, and what a point of score earned."""
+        shown: dict[str, Any] = with_times(self._engine.swaps())
+        return shown
 
     def explain(self, symbol: str) -> dict[str, Any]:
         """Parts, contributions, gates, rank, smallest change. Raises KeyError."""

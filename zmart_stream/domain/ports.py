@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.market import BarRow
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import EquityMarked, PortfolioChange
 
 
 class MarketClock(Protocol):
@@ -72,6 +73,74 @@ class Reader(Protocol):
 
     def listed(self) -> Mapping[str, str]:
         """The id of every known contract, by symbol."""
+        ...
+
+    def statistics(self) -> dict[str, Any]:
+        """The book and its money at a glance: weights, scores, risk, ledger, positions."""
+        ...
+
+    def metrics(self, window: str) -> dict[str, Any]:
+        """Risk and performance over 1d, 7d, 30d or all; figures that cannot be given are null, with the reason."""
+        ...
+
+    def attribution(self, window: str) -> dict[str, Any]:
+        """Where the return over such a window came from."""
+        ...
+
+    def optimise(self, name: str) -> dict[str, Any]:
+        """What an optimiser would make of the book now. Raises KeyError for an unknown name."""
+        ...
+
+    def swaps(self) -> dict[str, Any]:
+        """What swaps earned against not swapping, and what a point of score earned."""
+        ...
+
+
+class ChangesAsked(NamedTuple):
+    """Which changes of the book are asked for; None leaves a condition out. Times in ns."""
+
+    symbol: str | None = None
+    kind: str | None = None
+    since: int | None = None
+
+
+class Archive(Protocol):
+    """What is on disk. All raise StorageError."""
+
+    async def history(self, wanted: ChangesAsked, limit: int, offset: int) -> tuple[Sequence[PortfolioChange], int]:
+        """Changes of the book, newest first, and how many there are of the wanted ones."""
+        ...
+
+    async def equity(self, since: int, until: int, most: int) -> Sequence[EquityMarked]:
+        """Points of the ledger with an end in [since, until] (ns), ascending, evenly thinned to `most`."""
+        ...
+
+    async def scores(self, symbol: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Stored scores of a contract, newest first, JSON-ready."""
+        ...
+
+
+class Configuration(Protocol):
+    """The settings, and what is recorded over their file."""
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting with value and origin, aliases, revision: JSON-ready, without secrets."""
+        ...
+
+    def algorithms(self) -> list[dict[str, Any]]:
+        """The scoring algorithms with their weights."""
+        ...
+
+    async def change(self, values: Mapping[str, Any], *, who: str) -> dict[str, Any]:
+        """Record values over the file (None forgets a key) and use them. Raises ConfigError, and changes nothing."""
+        ...
+
+    async def weigh(self, name: str, weight: float | None, parts: Mapping[str, float], *, who: str) -> dict[str, Any]:
+        """Weights of an algorithm, in the same way. Raises KeyError for an unknown name, ConfigError."""
+        ...
+
+    async def reload(self) -> dict[str, Any]:
+        """What SIGHUP does. Raises ConfigError, and changes nothing."""
         ...
 
 

@@ -68,11 +68,14 @@ class Reports:
             },
             "risk": self._risk(),
             "ledger": self._money(),
-            "positions": [
-                self._position(symbol, position) for symbol, position in manager.ledger.state.account.positions.items()
-            ],
+            "positions": list(self.positions().values()),
             "honesty": self._honesty(now),
         }
+
+    def positions(self) -> dict[str, dict[str, Any]]:
+        """Each holding's money by symbol: see `_position`."""
+        held = self._manager.ledger.state.account.positions
+        return {symbol: self._position(symbol, position) for symbol, position in held.items()}
 
     def equity(self, since: int | None, until: int | None, now: int) -> dict[str, Any]:
         """The ledger's points (hours) whose end lies in [since, until], ns; older ones than 8 days are in storage.

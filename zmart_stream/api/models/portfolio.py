@@ -44,7 +44,7 @@ class ReplaceBody(NoteBody):
 
 
 class HoldingRow(Row):
-    """One contract of the book. Percent, seconds, points."""
+    """One contract of the book. Weights are percent; money is that of this stay, null before the ledger traded it."""
 
     id: str
     rank: int
@@ -59,6 +59,12 @@ class HoldingRow(Row):
     pinned: bool
     replacement_candidate: bool
     flags: list[str]
+    value_usdt: float | None
+    price_pnl_usdt: float | None
+    funding_usdt: float | None
+    costs_usdt: float | None
+    earned_usdt: float | None
+    drifted_weight: float | None
 
 
 class PortfolioReply(Reply):

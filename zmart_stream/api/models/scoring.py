@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from zmart_stream.api.models import Body, Document, PageQuery, PageReply, Reference, Reply, Row
+from zmart_stream.api.models import (
+    FIGURES,
+    MAX_LIMIT,
+    MAX_OFFSET,
+    Body,
+    Document,
+    PageQuery,
+    PageReply,
+    Query,
+    Reference,
+    Reply,
+    Row,
+    Time,
+)
 
 
 class CalculateBody(Body):
@@ -51,6 +66,46 @@ class RankingsReply(PageReply):
 
     rankings: list[RankingRow]
     type: str
+
+
+class ScoresQuery(Query):
+    """Which of the stored scores."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), FIGURES] = Field(100, description="Rows.")
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET), FIGURES] = Field(0, description="Rows left out before them.")
+
+
+class PresentScore(Row):
+    """A contract's scores of now."""
+
+    score_value: float | None
+    confidence_level: float
+    rank: int | None
+    components: dict[str, float | None]
+
+
+class StoredScore(Row):
+    """A score as it was at a close; `supporting_data` has components and parts."""
+
+    score_type: str
+    score_value: float
+    rank: int | None
+    confidence_level: float
+    calculation_timestamp: Time
+    supporting_data: Document
+
+
+class ScoresReply(Reply):
+    """One contract's scores, stored ones newest first; `more` tells whether older ones follow."""
+
+    limit: int
+    offset: int
+    more: bool
+
+    symbol: str
+    symbol_id: str
+    current: PresentScore
+    scores: list[StoredScore]
 
 
 class CalculateReply(Reply):

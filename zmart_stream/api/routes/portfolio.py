@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from zmart_stream.api.calls import PREFIX, Call, Handler, Route, iso
+from zmart_stream.api.calls import PREFIX, Call, Handler, Route
+from zmart_stream.api.changes import told
 from zmart_stream.api.models import Body, NoteBody
 from zmart_stream.api.models.portfolio import ChangeReply, PortfolioReply, ReplaceBody, SymbolBody
-from zmart_stream.domain.commands import AddHolding, CommandDone, Rebalance, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import (
+    AddHolding,
+    BlockSymbol,
+    Command,
+    CommandDone,
+    PinHolding,
+    Rebalance,
+    RemoveHolding,
+    ReplaceHolding,
+    UnblockSymbol,
+    UnpinHolding,
+)
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import PortfolioChange
 
@@ -44,21 +54,21 @@ async def rebalance(call: Call) -> dict[str, Any]:
     return _done(await call.submit(Rebalance, note=call.said(NoteBody).reason))
 
 
+def _one(command: type[Command], doc: str) -> Handler:
+    """A handler that gives a command of one contract."""
+
+    async def handle(call: Call) -> dict[str, Any]:
+        body = call.said(SymbolBody)
+        return _done(await call.submit(command, symbol=call.symbol(body.which), note=body.reason))
+
+    handle.__doc__ = doc
+    return handle
+
+
 def _done(cascade: Sequence[Message]) -> dict[str, Any]:
-    changes = [_told(message) for message in cascade if isinstance(message, PortfolioChange)]
+    changes = [told(message) for message in cascade if isinstance(message, PortfolioChange)]
     detail = next((message.detail for message in cascade if isinstance(message, CommandDone)), "")
     return {"changes": changes, "detail": detail}
-
-
-def _told(change: PortfolioChange) -> dict[str, Any]:
-    """A change as clients read it: times in ISO 8601, nothing that only the machine needs."""
-    told: dict[str, Any] = msgspec.to_builtins(change)
-    told["at"] = iso(told.pop("ts"))
-    told.pop("type", None)
-    for book in (told["before"], told["after"]):
-        for holding in book["holdings"]:
-            holding["since"] = iso(holding["since"])
-    return told
 
 
 def _write(name: str, handler: Handler, body: type[Body], summary: str, *errors: str) -> Route:
@@ -75,7 +85,7 @@ def _write(name: str, handler: Handler, body: type[Body], summary: str, *errors:
     )
 
 
-_REFUSALS = ("unknown_symbol", "already_in_book", "not_eligible", "cap_reached")
+_REFUSALS = ("unknown_symbol", "already_in_book", "not_eligible", "cap_reached", "blocked")
 
 ROUTES = (
     Route(
@@ -86,5 +96,30 @@ ROUTES = (
         "remove-symbol", remove_symbol, SymbolBody, "Take a contract out of the book", "unknown_symbol", "not_in_book"
     ),
     _write("replace-symbol", replace_symbol, ReplaceBody, "Replace one contract by another", *_REFUSALS, "not_in_book"),
-    _write("rebalance", rebalance, NoteBody, "Set the weights to their targets"),
+    _write("rebalance", rebalance, NoteBody, "Set the weights to their targets", "infeasible"),
+    _write(
+        "pin",
+        _one(PinHolding, "Let the machine never replace or remove a holding, short of its delisting."),
+        SymbolBody,
+        "Pin a holding",
+        "unknown_symbol",
+        "not_in_book",
+        "blocked",
+    ),
+    _write("unpin", _one(UnpinHolding, "End a pin."), SymbolBody, "End a pin", "unknown_symbol", "not_in_book"),
+    _write(
+        "block",
+        _one(BlockSymbol, "Keep a contract out of the book until it is unblocked."),
+        SymbolBody,
+        "Block a contract",
+        "unknown_symbol",
+        "pinned",
+    ),
+    _write(
+        "unblock",
+        _one(UnblockSymbol, "End a block, and the bar that an operator's removal left."),
+        SymbolBody,
+        "End a block",
+        "unknown_symbol",
+    ),
 )

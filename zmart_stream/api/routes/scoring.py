@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from zmart_stream.api.calls import PREFIX, Call, Route
-from zmart_stream.api.models.scoring import CalculateBody, CalculateReply, ExplainReply, RankingsQuery, RankingsReply
+from zmart_stream.api.models.scoring import (
+    CalculateBody,
+    CalculateReply,
+    ExplainReply,
+    RankingsQuery,
+    RankingsReply,
+    ScoresQuery,
+    ScoresReply,
+)
 from zmart_stream.domain.commands import Recalculate
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.scores import Recalculated
@@ -39,6 +47,28 @@ async def calculate(call: Call) -> dict[str, Any]:
     raise RequestError("fault", "the core did not answer with scores")
 
 
+async def scores(call: Call) -> dict[str, Any]:
+    """One contract's scores: those of now, and those that were stored at closes, newest first."""
+    symbol, asked = call.symbol(call.request.match_info["symbol"]), call.asked(ScoresQuery)
+    found = call.services.reader.explain(symbol)
+    rows = await call.services.archive.scores(symbol, asked.limit + 1, asked.offset)
+    return {
+        "symbol": symbol,
+        "symbol_id": found["symbol_id"],
+        "current": {
+            "score_value": found["score"],
+            "confidence_level": found["confidence"],
+            "rank": found["rank"],
+            "components": {component["name"].upper(): component["score"] for component in found["components"]},
+        },
+        "scores": rows[: asked.limit],
+        "more": len(rows) > asked.limit,
+        "limit": asked.limit,
+        "offset": asked.offset,
+        "as_of": found["as_of"],
+    }
+
+
 async def explain(call: Call) -> dict[str, Any]:
     """Parts, contributions, gates and the smallest change for one contract."""
     symbol = call.symbol(call.request.match_info["symbol"])
@@ -67,6 +97,15 @@ ROUTES = (
         scope="operate",
         body=CalculateBody,
         errors=("unknown_symbol",),
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/scoring/symbol/{{symbol}}/scores",
+        handler=scores,
+        reply=ScoresReply,
+        summary="One contract's scores, now and at closes",
+        query=ScoresQuery,
+        errors=("bad_symbol", "unknown_symbol"),
     ),
     Route(
         method="GET",

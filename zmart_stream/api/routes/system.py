@@ -23,7 +23,7 @@ async def health(call: Call) -> dict[str, Any]:
 
 async def reload(call: Call) -> dict[str, Any]:
     """Read the configuration again, as SIGHUP does."""
-    return await call.services.reload()
+    return await call.services.configuration.reload()
 
 
 async def initialize_sample_data(call: Call) -> dict[str, Any]:

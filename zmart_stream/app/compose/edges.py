@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -82,6 +86,21 @@ async def open_api(table: ApiTable, folder: Path, services: Services) -> Running
     if table.open_loopback:
         log.warning("api.open_loopback", reason="callers on this machine may operate without a token")
     return await serve(app, host=table.host, port=table.port, tls=tls)
+
+
+def debug_facts(database: Callable[[], Awaitable[dict[str, Any]]]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """What `/debug/portfolio` tells besides the book: memory in MB, processor time, rows and bytes."""
+
+    async def facts() -> dict[str, Any]:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        units_a_mb = 1 << 20 if sys.platform == "darwin" else 1 << 10
+        return {
+            "memory_usage": {"peak_mb": round(used.ru_maxrss / units_a_mb, 1)},
+            "processor_s": round(used.ru_utime + used.ru_stime, 2),
+            "database_stats": await database(),
+        }
+
+    return facts
 
 
 def storage_settings(settings: Settings) -> StorageSettings:

@@ -1,0 +1,48 @@
+"""Bodies and replies on those who may ask: named tokens with scopes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from zmart_stream.api.models import Body, Reply, Row
+from zmart_stream.api.tokens import Scope
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+
+
+class UserBody(Body):
+    """Who it is, and what they may."""
+
+    name: Name
+    scopes: list[Scope] = Field(min_length=1, max_length=3)
+
+
+class UserRow(Row):
+    """A token without its secret; `revoked` is null while it is in force."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    created: str
+    revoked: str | None
+
+
+class UsersReply(Reply):
+    """All tokens, oldest first."""
+
+    users: list[UserRow]
+    total: int
+
+
+class UserReply(Reply):
+    """One token without its secret."""
+
+    user: UserRow
+
+
+class NewUserReply(UserReply):
+    """A new token, told this once; only its digest is kept."""
+
+    token: str
