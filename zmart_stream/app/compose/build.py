@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import structlog
 from zmart_stream import __version__
 from zmart_stream.api.calls import Services
 from zmart_stream.app.announce import announce
+from zmart_stream.app.archive import StoredArchive
 from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.door import Door, known_to
-from zmart_stream.app.compose.edges import feed_settings, open_api, set_up_logs, storage_settings
+from zmart_stream.app.compose.edges import debug_facts, feed_settings, open_api, set_up_logs, storage_settings
 from zmart_stream.app.compose.past import restored_engine
 from zmart_stream.app.config import Loaded, Sources
+from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
 from zmart_stream.app.inbox import Inbox
 from zmart_stream.app.read_model import ReadModel
@@ -33,7 +35,7 @@ from zmart_stream.app.venue import Venue, find_venue, sandbox_values
 from zmart_stream.app.venue_process import VenueProcess
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
 from zmart_stream.domain.commands import StorageDegraded, StorageRecovered
-from zmart_stream.domain.errors import FeedError
+from zmart_stream.domain.errors import FeedError, RequestError
 from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.message import Message
 from zmart_stream.feeds.kucoin.feed import KucoinFeed
@@ -42,9 +44,12 @@ from zmart_stream.ops.health import not_ready
 from zmart_stream.ops.systemd import Notifier
 from zmart_stream.storage.database import Database
 from zmart_stream.storage.integrity import check_book
-from zmart_stream.storage.items import SnapshotTaken
+from zmart_stream.storage.items import OverridesRecorded, SnapshotTaken
 from zmart_stream.storage.reader import StorageReader, StoredState
 from zmart_stream.storage.writer import StorageWriter
+
+RECORD_S = 10.0
+"""Longest wait for recorded settings to be on disk."""
 
 HOUR_NS = HOUR_S * 1_000_000_000
 ANCHOR_S = 3.0
@@ -72,6 +77,9 @@ async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> Sy
     """Open everything but the sockets: state folder, database, venue, engine with its past. Raises ZmartError."""
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(loaded.settings, sources, stack)
+        loaded, sources, problems = with_recorded(sources, opened.stored.overrides)
+        if problems:
+            log.error("config.record_unused", problems=problems)
         rest = KucoinRest(feed_settings(loaded.settings, opened.venue))
         stack.push_async_callback(rest.close)
         clock = await _set_clock(opened, rest)
@@ -143,12 +151,15 @@ class _Assembly:
     def system(self, opened: contextlib.AsyncExitStack) -> System:
         """Everything, ready to run; `opened` is closed at the end."""
         venue, folder = self.opened.venue, self.opened.folder
+        stored = StorageReader(self.opened.database)
         services = Services(
             reader=self.reads,
             commander=RunnerCommander(self.runner, self.engine, is_sandbox=lambda: self.door.venue.is_sandbox),
+            archive=StoredArchive(stored),
+            configuration=RunningSettings(self.reload, self._record),
             now=self.clock.now,
-            reload=self.reload.run,
             not_ready=self._not_ready,
+            debug=debug_facts(stored.statistics) if self.settings.api.debug else None,
         )
         return System(
             folder=folder,
@@ -178,6 +189,12 @@ class _Assembly:
             on_degraded=lambda reason: inbox.put(StorageDegraded(ts=clock.now(), reason=reason)),
             on_recovered=lambda: inbox.put(StorageRecovered(ts=clock.now())),
         )
+
+    async def _record(self, who: str, values: Mapping[str, Any]) -> None:
+        """Overrides on disk before they are answered for. Raises RequestError."""
+        self.writer.put([OverridesRecorded(ts=self.clock.now(), who=who, values=dict(values))])
+        if not await self.writer.drain(RECORD_S):
+            raise RequestError("degraded", "the change is in force, and not known to be on disk yet", retry_after_s=5)
 
     def _committed(self, messages: Sequence[Message]) -> None:
         self.runner.committed(messages)
