@@ -49,9 +49,9 @@ class StoredState(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[PortfolioChange, ...]  # the newest 1000, oldest first: those that the snapshot knows are among them
     swaps: tuple[int, ...]  # market times of replacements and fills after the first, ascending, newest 100
     exits: tuple[Exit, ...]
-    ledger: tuple[BookTraded | FundingPaid, ...] = ()  # later than the snapshot, in order, to be made again
-    equity: EquityMarked | None = None  # the newest point: where a ledger without a snapshot goes on
-    signals: tuple[Message, ...] = ()  # what was told of accepted ones, later than the snapshot, in order
+    ledger: tuple[BookTraded | FundingPaid, ...] = ()  # later than the snapshot (without one: all), oldest first
+    equity: EquityMarked | None = None  # the ledger's newest point
+    signals: tuple[Message, ...] = ()  # their lives after the snapshot and for a while before, oldest first
     paused: bool  # the operator's last accepted pause or resume
     revision: int  # of the configuration; 0: none recorded
     settings: dict[str, Any] | None  # what that revision said, as JSON values
@@ -195,13 +195,8 @@ async def _equity(connection: AsyncConnection, snapshot_ts: int | None) -> Equit
 
 
 async def _ledger(connection: AsyncConnection, sequence: int) -> tuple[BookTraded | FundingPaid, ...]:
-    """Trades and payments later than the snapshot. Without one (-1) those of a ledger that has not seen a bar's end.
-
-    An older ledger without a snapshot cannot be played again: the marks in between are not stored.
-    """
-    points, trades, payments = tables.equity_points, tables.paper_trades, tables.funding_payments
-    if sequence < 0 and int((await connection.execute(select(func.count()).select_from(points))).scalar_one()) > 1:
-        return ()
+    """Trades and payments later than the snapshot; without one (-1) all of them, so that no trade is forgotten."""
+    trades, payments = tables.paper_trades, tables.funding_payments
     later: list[tuple[int, BookTraded | FundingPaid]] = []
     for row in await connection.execute(select(trades).where(trades.c.sequence > sequence)):
         later.append((row.sequence, traded_of(row)))

@@ -37,7 +37,7 @@ class SignalBatch:
         self._next = next_sequence
         self._name = name
         self._signals: list[Row] = []
-        self._keys: list[Row] = []
+        self._keys: dict[tuple[str, str], Row] = {}
         self._steps: list[Row] = []
         self._opinions: list[Row] = []
         self._moves: dict[str, list[Row]] = {move: [] for move in _MOVES}
@@ -69,7 +69,8 @@ class SignalBatch:
 
     async def execute(self, connection: AsyncConnection, to: Statements) -> None:
         """Write it in the caller's transaction."""
-        await many(connection, statements.RELEASE_KEY, self._keys)
+        keyed = [{"whose": owner, "key": key, "other": row["id"]} for (owner, key), row in self._keys.items()]
+        await many(connection, statements.RELEASE_KEY, keyed)
         await many(connection, to.signal, self._signals)
         for rows in self._moves.values():
             if rows:
@@ -93,8 +94,16 @@ class SignalBatch:
         row = signal_rows.received_row(told, self._next())
         self._signals.append(row)
         if row["idempotency_key"] is not None and not rejected:
-            self._keys.append({"whose": row["owner"], "key": row["idempotency_key"], "other": signal.id})
+            self._release(row)
         self._step(signal.id, told.ts, row["status"], (row["reason"], ""))
+
+    def _release(self, row: Row) -> None:
+        """A key that comes again, past the day for which the core remembers it, is the later signal's."""
+        key = row["owner"], row["idempotency_key"]
+        before = self._keys.get(key)
+        if before is not None and before["id"] != row["id"]:
+            before["idempotency_key"] = None
+        self._keys[key] = row
 
     def _repeated(self, told: SignalRepeated) -> None:
         if told.request_id is not None:

@@ -1,4 +1,4 @@
-"""Pages of signals: waiting, processed, one with all that was said of it, and sums."""
+"""Pages of signals: waiting, processed, one with all that was said of it, sums; what is to be sent; the users."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.signals import FINAL, SignalSettled
 from zmart_stream.storage import tables
+from zmart_stream.storage.items import OutboxEntry, UserRecord
 from zmart_stream.storage.pages import BookPages, contract_id
-from zmart_stream.storage.signal_rows import opinion_of, settled_of, told_of
+from zmart_stream.storage.signal_rows import entry_of, opinion_of, settled_of, told_of, user_of
 
 State = Literal["pending", "processed"]
 _signals, _steps = tables.signals, tables.signal_steps
 _outcomes = tables.signal_outcomes
 _REPLAYED = 20_000
 """Steps that a start gets to know again at most."""
+
+_AT_LEAST = 1_000
 
 _AT_ONCE = 500
 """Ids in one query."""
@@ -79,16 +82,37 @@ class SignalPages(BookPages):
                 "latency_s": await _latency(connection),
             }
 
+    async def outbox(self, limit: int = 1000) -> tuple[OutboxEntry, ...]:
+        """What still has to be sent, those due first."""
+        table = tables.outbox
+        waiting = select(table).where(table.c.state == "pending").order_by(table.c.next_attempt_ns, table.c.id)
+        return tuple(entry_of(row) for row in await self._page(waiting, limit, 0))
+
+    async def outbox_counts(self) -> dict[str, int]:
+        """Entries by state: pending, delivered, dead."""
+        async with self._database.reading() as connection:
+            return {"pending": 0, "delivered": 0, "dead": 0, **await _counts(connection, tables.outbox.c.state)}
+
+    async def users(self) -> tuple[UserRecord, ...]:
+        """Every token that was recorded, oldest first, revoked ones included."""
+        table = tables.users
+        return tuple(user_of(row) for row in await self._page(select(table).order_by(table.c.created_at), 100_000, 0))
+
 
 async def signals_since(connection: AsyncConnection, sequence: int) -> tuple[Message, ...]:
-    """What was told of accepted signals after `sequence`, in order; of very many the newest."""
-    later, settled = _steps.c.sequence > sequence, _outcomes.c.sequence > sequence
-    wanted = select(_steps).where(later, _steps.c.status != "rejected").order_by(_steps.c.sequence.desc())
-    steps = (await connection.execute(wanted.limit(_REPLAYED))).all()
+    """What was told of signals after `sequence`, in order; of very many the newest, of few some from before it, too.
+
+    A core whose snapshot does not fit has only these to know its signals by.
+    """
+    newest = select(_steps).order_by(_steps.c.sequence.desc())
+    steps = (await connection.execute(newest.where(_steps.c.sequence > sequence).limit(_REPLAYED))).all()
+    if len(steps) < _AT_LEAST:
+        steps = (await connection.execute(newest.limit(_AT_LEAST))).all()
     known = await _known(connection, [step.signal_id for step in steps])
     told: list[tuple[int, Message]] = [(step.sequence, told_of(step, *known[step.signal_id])) for step in steps]
-    ended = select(_outcomes).where(settled).order_by(_outcomes.c.sequence.desc()).limit(_REPLAYED)
-    told += [(row.sequence, settled_of(row)) for row in await connection.execute(ended)]
+    since = steps[-1].sequence if steps else sequence
+    settled = select(_outcomes).where(_outcomes.c.sequence > since).order_by(_outcomes.c.sequence.desc())
+    told += [(row.sequence, settled_of(row)) for row in await connection.execute(settled.limit(_REPLAYED))]
     return tuple(message for _, message in sorted(told, key=lambda item: item[0]))
 
 

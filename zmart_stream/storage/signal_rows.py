@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from zmart_stream.domain.message import Message
 from zmart_stream.domain.signals import (
     FINAL,
     Decision,
     Opinion,
     Plan,
+    Problem,
     Signal,
     SignalDecided,
     SignalEnded,
@@ -22,6 +24,7 @@ from zmart_stream.domain.signals import (
     Status,
 )
 from zmart_stream.engine.ids import symbol_id
+from zmart_stream.storage.items import OutboxEntry, UserRecord
 from zmart_stream.storage.rows import Row, document, plain
 
 _SOURCE, _TYPE, _DIRECTION, _SYMBOL = 100, 50, 10, 50
@@ -147,15 +150,15 @@ def is_final(status: Status) -> bool:
 
 
 def signal_of(row: Any) -> Signal:
-    """The signal that `received_row` stored."""
+    """The signal that `received_row` stored; nan stands for a share that was out of range."""
     return Signal(
         id=row.id,
         source=row.source_name,
         owner=row.owner or "",
         who=row.submitted_by or "",
         signal_type=row.signal_type,
-        strength=row.signal_strength,
-        confidence=row.confidence_level,
+        strength=_known(row.signal_strength),
+        confidence=_known(row.confidence_level),
         direction=row.signal_direction,
         symbol=row.symbol,
         data=row.signal_data or {},
@@ -165,13 +168,14 @@ def signal_of(row: Any) -> Signal:
     )
 
 
-def told_of(
-    step: Any, row: Any, opinions: Sequence[Any]
-) -> SignalReceived | SignalEvaluated | SignalDecided | SignalEnded:
+def told_of(step: Any, row: Any, opinions: Sequence[Any]) -> Message:
     """The message behind a row of `signal_steps`, from its row of `signals` and the rows of `signal_evaluations`."""
     match step.status:
         case "received":
             return SignalReceived(ts=step.ts_ns, signal=signal_of(row))
+        case "rejected":
+            problems = msgspec.convert(row.problems, tuple[Problem, ...])
+            return SignalRejected(ts=step.ts_ns, signal=signal_of(row), problems=problems)
         case "evaluated":
             plan = msgspec.convert(row.plan, Plan)
             spoken = tuple(opinion_of(opinion) for opinion in opinions)
@@ -219,8 +223,31 @@ def settled_of(row: Any) -> SignalSettled:
     )
 
 
+def entry_of(row: Any) -> OutboxEntry:
+    """An entry of the outbox."""
+    same = ("id", "event_id", "event_type", "endpoint", "payload", "attempts", "state", "last_error")
+    times = {"created": row.created_ns, "next_attempt": row.next_attempt_ns, "done": row.done_ns}
+    return msgspec.convert({**{name: getattr(row, name) for name in same}, **times}, OutboxEntry)
+
+
+def user_of(row: Any) -> UserRecord:
+    """A user."""
+    return UserRecord(
+        id=row.id,
+        name=row.name,
+        scopes=tuple(row.scopes),
+        token_hash=row.token_hash,
+        created=row.created_at,
+        revoked=row.revoked_at,
+    )
+
+
 def _refusal(told: SignalReceived | SignalRejected) -> str:
     return refusal_words(told) if isinstance(told, SignalRejected) else "received"
+
+
+def _known(share: float | None) -> float:
+    return float("nan") if share is None else share
 
 
 def _share(value: float) -> float | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Executable, Table, bindparam, case, delete, select, update
+from sqlalchemy import Executable, Table, and_, bindparam, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from zmart_stream.domain.signals import FINAL
 from zmart_stream.storage import tables
 from zmart_stream.storage.tables import ACTIVE, REMOVED
 
@@ -156,8 +157,10 @@ RELEASE_KEY = (
 
 
 def signal_moves(fields: Iterable[str]) -> Any:
-    """An update of signals by id that sets `fields`."""
-    return update(_signal).where(_signal.c.id == bindparam("moved")).values({name: bindparam(name) for name in fields})
+    """An update of signals by id that sets `fields`; a signal that is at its end stays there."""
+    goes_on = and_(*(_signal.c.status != status for status in FINAL))
+    values: dict[str, Any] = {name: bindparam(name) for name in fields}
+    return update(_signal).where(_signal.c.id == bindparam("moved"), goes_on).values(values)
 
 
 MOVE_ENTRY = (

@@ -83,8 +83,10 @@ def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
         except SnapshotError as error:
             log.warning("storage.snapshot_unused", reason=str(error))
             engine = fresh()
+            engine.restore_ledger(stored.snapshot)
+    engine.restore_signals(stored.signals)
     if stored.snapshot is not None or stored.changes:
-        engine.restore_book(stored.book, stored.changes)
+        engine.restore_book(stored.book, stored.changes, stored.ledger)
         engine.restart(stored.session)
     hold = engine.symbols.hold
     if stored.paused:
