@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-# examples take as long as the machine needs: no test asserts a time
-settings.register_profile("zmart", deadline=None)
+# examples, and making them, take as long as the machine needs: no test asserts a time
+settings.register_profile("zmart", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("zmart")
 
 SERVICE = "tests/service/"

@@ -66,7 +66,7 @@ def test_without_a_state_folder_the_checkout_is_not_written_to(tmp_path: Path) -
     env = {"PYTHONPATH": str(copy), "HOME": str(home), "XDG_STATE_HOME": ""}
     sets = [part for s in ("api.port=0", "sandbox.contracts=8") for part in ("--set", s)]
     for _ in range(2):
-        done = cli("run", "--sandbox", "--for", "3s", *sets, env=env, cwd=copy)
+        done = cli("run", "--sandbox", "--for", "1s", *sets, env=env, cwd=copy)
         assert done.returncode == 0, done.stderr
         assert "state_dir" in done.stderr
     assert tree(copy) == before

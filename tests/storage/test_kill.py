@@ -67,7 +67,7 @@ async def verdict(url: str) -> list[str]:
 
 def test_kill(url: str, nursery: subprocess.Popen[str], tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
-    chance, kills = random.Random(seed), 30 if url.startswith("sqlite") else 8
+    chance, kills = random.Random(seed), 20 if url.startswith("sqlite") else 8
     told: list[str] = []
     for _ in range(kills):
         told = kill_one(nursery, url, tmp_path / "acks", "honest", chance.random() * 0.1)

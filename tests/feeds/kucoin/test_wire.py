@@ -238,7 +238,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200)
 @given(
     prefix=st.sampled_from(
         [
@@ -265,7 +265,7 @@ def test_nothing_but_a_refusal_escapes_a_pushed_frame(
     assert message is None or isinstance(message, Control) or msgspec.msgpack.encode(message)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_nothing_but_a_refusal_escapes_any_bytes(frame: bytes) -> None:
     with contextlib.suppress(MalformedMessageError):
