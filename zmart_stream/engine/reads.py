@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.domain.signals import Status
 from zmart_stream.domain.standing import Standing
+from zmart_stream.engine.judging import Judging
 from zmart_stream.engine.stages import Stages, known
 from zmart_stream.engine.warmup import Start
 from zmart_stream.market.contract_state import ContractState
@@ -21,6 +24,8 @@ _KINDS = {"MARKET_STRUCTURE": "STRUCTURE"}
 
 class Reads:
     """Answers at the market time of the last message, `as_of` (ns). Times are ns; who shows them formats them."""
+
+    judging: Judging
 
     def __init__(self, stages: Stages, start: Start) -> None:
         self._stages = stages
@@ -129,7 +134,11 @@ class Reads:
             "connections": {name: {"state": s, "reason": why} for name, (s, why) in self.connections.items()},
             "unrepaired": stages.market.unrepaired(),
             "counts": dict(stages.market.counts),
-            "plugins": {"failures": dict(stages.scoring.failures), "disabled": dict(stages.scoring.disabled)},
+            "plugins": {
+                "failures": dict(stages.scoring.failures),
+                "disabled": dict(stages.scoring.disabled),
+                **self.judging.plugins(),
+            },
         }
 
     def statistics(self) -> dict[str, Any]:
@@ -159,6 +168,40 @@ class Reads:
     def swaps(self) -> dict[str, Any]:
         """What swaps earned against not swapping, and what a point earned: see `Reports.swaps`."""
         return self._stages.reports.swaps(self.now)
+
+    def signals(self, statuses: Sequence[Status] | None = None) -> list[dict[str, Any]]:
+        """Signals that wait and the newest that are through, newest first; None: in any state.
+
+        Each: signal, status, steps (status, ts, reason), problems, plan, opinions, decision, ended, settled. Older
+        ones, and the data of those that are through, are in the store.
+        """
+        records = self.judging.processor.book.records.of(None if statuses is None else tuple(statuses))
+        return [msgspec.to_builtins(record) for record in records]
+
+    def signal(self, signal_id: str) -> dict[str, Any]:
+        """One of them. Raises KeyError for one that is not here (any more)."""
+        record = self.judging.processor.book.records.get(signal_id)
+        if record is None:
+            raise KeyError(signal_id)
+        shown: dict[str, Any] = msgspec.to_builtins(record)
+        return shown
+
+    def signal_statistics(self) -> dict[str, Any]:
+        """Counts in all, by source and by type, of reasons; durations of each stage in market time; what waits."""
+        book = self.judging.processor.book
+        return {
+            "as_of": self.now,
+            **book.statistics.shown(),
+            "waiting": len(book.waiting),
+            "waits_for": self.judging.view.waits_for() or None,
+            "outcomes": {"awaited": len(book.outcomes), "unmeasured": book.outcomes.unmeasured},
+            "detectors": {"in_force": self.judging.watch.names, "crowded_out": self.judging.watch.crowded_out},
+            "agents": self.judging.processor.panel.names,
+        }
+
+    def scorecards(self) -> dict[str, Any]:
+        """Of sources, agents and the consensus: hits, misses, Brier score, calibration by decile."""
+        return {"as_of": self.now, **self.judging.processor.book.cards.shown(self.now)}
 
     def _component_names(self) -> list[str]:
         return [component.name.upper() for component in components(self.settings.scoring)]

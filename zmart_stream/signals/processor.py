@@ -280,6 +280,8 @@ class SignalProcessor:
         now = self._desk.now
         taken = self._turn[1] if self._turn[0] == now else 0
         self._turn = (now, taken + 1)
+        if taken >= AT_ONCE:
+            self._released = max(self._released, now)
         return taken < AT_ONCE
 
     def _evaluated(self, signal: Signal) -> SignalEvaluated:
