@@ -106,15 +106,19 @@ def sets(venue: Sandbox, state: Path, *more: str) -> list[str]:
     return [part for value in values for part in ("--set", value)]
 
 
-def test_a_certificate_authority_and_a_market_that_are_not_there(tmp_path: Path) -> None:
+def test_a_certificate_authority_and_a_market_that_are_not_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     given = ["--set", f"state_dir={tmp_path}/state", "--set", "api.port=0"]
     missing = tmp_path / "none.pem"
-    told = cli("run", *given, "--set", "venue.rest_url=http://127.0.0.1:9", "--set", f"venue.ca_file={missing}")
-    assert told.returncode == EXIT_CONFIG, told.stderr
-    assert f"venue.ca_file: {missing} cannot be used" in told.stderr
-    told = cli("run", "--sandbox", *given, "--set", f"sandbox.market={missing}")
-    assert told.returncode == EXIT_CONFIG, told.stderr
-    assert str(missing) in told.stderr
+    told = main(["run", *given, "--set", "venue.rest_url=http://127.0.0.1:9", "--set", f"venue.ca_file={missing}"])
+    said = capfd.readouterr().err
+    assert told == EXIT_CONFIG, said
+    assert f"venue.ca_file: {missing} cannot be used" in said
+    told = main(["run", "--sandbox", *given, "--set", f"sandbox.market={missing}"])
+    said = capfd.readouterr().err
+    assert told == EXIT_CONFIG, said
+    assert str(missing) in said
 
 
 def test_postgresql_without_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
