@@ -49,7 +49,7 @@ def test_size_is_judged_by_the_asker() -> None:
     books = Books()
     change = books.change("fill", NAMES)
     assert book_problems(books.book, change) == []
-    assert book_problems(books.book, change, 4) == ["5 holdings, at most 4 are allowed"]
+    assert [finding.text for finding in book_problems(books.book, change, 4)] == ["5 holdings, at most 4 are allowed"]
 
 
 def test_a_database_belongs_to_one_venue(url: str) -> None:

@@ -1,35 +1,54 @@
-"""Whether the stored book keeps the rules it must keep; for start-up and doctor."""
+"""Whether the stored book keeps the rules it must keep; for start-up, `doctor` and `db check`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from sqlalchemy import select, text
+import msgspec
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.errors import BrokenBookError
 from zmart_stream.domain.portfolio import Holding, Portfolio, PortfolioChange
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
+from zmart_stream.storage.rebuild import essence, faults, rebuild, words
 from zmart_stream.storage.rows import change_of
 from zmart_stream.storage.tables import ACTIVE
 
 MAX_SYMBOLS = 50
+START_CHANGES = 100
+START_POINTS = 500
+"""What a start looks back at; `doctor` looks at everything."""
+
 WAY_OUT = (
     "Ways out: restore the last backup of the database, or start with another storage.url or state_dir "
     "and build the book anew; the table portfolio_history shows how the book came to be"
 )
+_SHOWN = 5
+
+Symbols = tables.symbols
+_held, _history, _points = tables.portfolio_composition, tables.portfolio_history, tables.equity_points
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One rule that the database breaks."""
+
+    code: str  # book_size, book_rules, book_history, history, blocks, scores, references, swaps, equity
+    text: str
+    way_out: str = WAY_OUT
+    stops: bool = True  # the daemon refuses to run on it
 
 
 async def stored_portfolio(connection: AsyncConnection) -> Portfolio:
     """The active rows of `portfolio_composition` as the domain's book, by rank; who is kept out, by the last change."""
-    held, owner = tables.portfolio_composition, tables.symbols
     found = await connection.execute(
-        select(held, owner.c.symbol)
-        .join(owner, owner.c.id == held.c.symbol_id)
-        .where(held.c.status == ACTIVE)
-        .order_by(held.c.position_rank, held.c.id)
+        select(_held, Symbols.c.symbol)
+        .join(Symbols, Symbols.c.id == _held.c.symbol_id)
+        .where(_held.c.status == ACTIVE)
+        .order_by(_held.c.position_rank, _held.c.id)
     )
     holdings = tuple(
         Holding(
@@ -52,49 +71,153 @@ async def stored_portfolio(connection: AsyncConnection) -> Portfolio:
 
 async def last_change(connection: AsyncConnection) -> PortfolioChange | None:
     """The newest row of `portfolio_history`."""
-    table = tables.portfolio_history
-    row = (await connection.execute(select(table).order_by(table.c.sequence.desc()).limit(1))).first()
+    row = (await connection.execute(select(_history).order_by(_history.c.sequence.desc()).limit(1))).first()
     return None if row is None else change_of(row)
 
 
-def book_problems(book: Portfolio, last: PortfolioChange | None, max_symbols: int = MAX_SYMBOLS) -> list[str]:
-    """What is wrong with `book`, one line each: size, ranks, weights, agreement with the last recorded change."""
-    problems = []
+def book_problems(book: Portfolio, last: PortfolioChange | None, max_symbols: int = MAX_SYMBOLS) -> list[Finding]:
+    """What is wrong with `book`: size, ranks, weights, agreement with the last recorded change."""
+    found = []
     if len(book.holdings) > max_symbols:
-        problems.append(f"{len(book.holdings)} holdings, at most {max_symbols} are allowed")
-    ranks = [holding.rank for holding in book.holdings]
-    if ranks != list(range(1, len(ranks) + 1)):
-        problems.append(f"ranks are {ranks}, not 1 to {len(ranks)}")
-    if book.cash < 0:
-        problems.append(f"weights sum to {100 - book.cash:.2f} %")
-    problems += [f"{h.symbol} weighs {h.weight} %" for h in book.holdings if not 0 <= h.weight <= 100]
+        found.append(
+            Finding(code="book_size", text=f"{len(book.holdings)} holdings, at most {max_symbols} are allowed")
+        )
+    found += [Finding(code="book_rules", text=fault) for fault in faults(book)]
     recorded = last.after if last is not None else Portfolio()
-    return problems + _differences(book, recorded)
-
-
-def _differences(book: Portfolio, recorded: Portfolio) -> list[str]:
-    ours, theirs = _essence(book), _essence(recorded)
-    if ours == theirs:
-        return []
-    return [f"the book is {_words(ours)}, the last recorded change left {_words(theirs)}"]
-
-
-def _essence(book: Portfolio) -> list[tuple[int, str, str, float]]:
-    return sorted((h.rank, h.symbol, h.id, round(h.weight, 2)) for h in book.holdings)
-
-
-def _words(essence: Sequence[tuple[int, str, str, float]]) -> str:
-    return ", ".join(f"{rank} {symbol} {weight:g} %" for rank, symbol, _, weight in essence) or "empty"
+    if essence(book) != essence(recorded):
+        told = f"the book is {words(book)}, the last recorded change left {words(recorded)}"
+        found.append(Finding(code="book_history", text=told))
+    return found
 
 
 async def check_book(database: Database, max_symbols: int = MAX_SYMBOLS) -> Portfolio:
-    """The stored book. Raises BrokenBookError, which names every problem and the ways out."""
+    """The stored book. Raises BrokenBookError, which names every problem that stops a daemon, and the ways out."""
     async with database.reading() as connection:
         book = await stored_portfolio(connection)
-        problems = book_problems(book, await last_change(connection), max_symbols)
-        if database.is_sqlite:
-            orphans = (await connection.execute(text("PRAGMA foreign_key_check"))).fetchall()
-            problems += [f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in orphans[:5]]
-    if problems:
-        raise BrokenBookError("the stored book is broken: " + "; ".join(problems) + ". " + WAY_OUT)
+        found = [finding for finding in await findings(connection, max_symbols, whole=False) if finding.stops]
+    if found:
+        told = "; ".join(finding.text for finding in found)
+        ways = " ".join(dict.fromkeys(finding.way_out for finding in found))
+        raise BrokenBookError(f"the stored book is broken: {told}. {ways}. `zmart-stream doctor` lists all of it")
     return book
+
+
+async def findings(connection: AsyncConnection, max_symbols: int = MAX_SYMBOLS, *, whole: bool) -> list[Finding]:
+    """Every rule that the database breaks; `whole`: looking at all of the history, not only at its end."""
+    book, last = await stored_portfolio(connection), await last_change(connection)
+    found = book_problems(book, last, max_symbols)
+    found += await _history_findings(connection, None if whole else START_CHANGES)
+    if last is not None:
+        found += await _block_findings(connection, last)
+    found += await _equity_findings(connection, None if whole else START_POINTS)
+    checks: tuple[Callable[[AsyncConnection], Coroutine[Any, Any, list[Finding]]], ...]
+    checks = (_score_findings, _reference_findings, _swap_findings)
+    for check in checks:
+        found += await check(connection)
+    return found
+
+
+async def _history_findings(connection: AsyncConnection, newest: int | None) -> list[Finding]:
+    """Each change began where the one before ended, and left a book that keeps the rules."""
+    chosen = select(_history).order_by(_history.c.sequence.desc())
+    if newest is not None:
+        chosen = chosen.limit(newest)
+    changes = [change_of(row) for row in reversed((await connection.execute(chosen)).all())]
+    if not changes:
+        return []
+    begin = changes[0].before if newest is not None and len(changes) == newest else None
+    told = rebuild(changes, begin).problems
+    return [Finding(code="history", text=problem) for problem in _some(told, "contradictions in the history")]
+
+
+async def _block_findings(connection: AsyncConnection, last: PortfolioChange) -> list[Finding]:
+    """Who is kept out stands at the contracts, too."""
+    chosen = select(Symbols.c.symbol).where(Symbols.c.blocked_place.is_not(None)).order_by(Symbols.c.blocked_place)
+    marked = tuple(row.symbol for row in await connection.execute(chosen))
+    if marked == last.after.blocked:
+        return []
+    ours, theirs = (", ".join(names) or "none" for names in (marked, last.after.blocked))
+    return [Finding(code="blocks", text=f"the contracts blocked are {ours}, by the last change {theirs}")]
+
+
+async def _score_findings(connection: AsyncConnection) -> list[Finding]:
+    """A holding's score is that of its newest row, where it came with one."""
+    scores = tables.symbol_scores
+    newest = (
+        select(func.max(scores.c.end_ns)).where(scores.c.symbol_id == _held.c.symbol_id).correlate(_held)
+    ).scalar_subquery()
+    chosen = (
+        select(Symbols.c.symbol, _held.c.current_score, scores.c.score_value)
+        .join(Symbols, Symbols.c.id == _held.c.symbol_id)
+        .join(scores, (scores.c.symbol_id == _held.c.symbol_id) & (scores.c.end_ns == newest))
+        .where(_held.c.status == ACTIVE, _held.c.scored_end_ns.is_not(None))
+        .where(func.abs(_held.c.current_score - scores.c.score_value) > 1.5e-6)
+        .order_by(_held.c.position_rank)
+    )
+    told = [
+        f"{row.symbol} scores {row.current_score:g} in the book and {row.score_value:g} at its last close"
+        for row in await connection.execute(chosen)
+    ]
+    way = "Way out: restore the last backup, or set scored_end_ns to null: the next close writes the score anew"
+    return [Finding(code="scores", text=line, way_out=way) for line in told]
+
+
+async def _reference_findings(connection: AsyncConnection) -> list[Finding]:
+    """Rows whose other end is missing; PostgreSQL does not let them be."""
+    if connection.dialect.name != "sqlite":
+        return []
+    orphans = (await connection.execute(text("PRAGMA foreign_key_check"))).fetchall()
+    told = [f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in orphans]
+    return [Finding(code="references", text=line) for line in _some(told, "rows that refer to missing ones")]
+
+
+async def _swap_findings(connection: AsyncConnection) -> list[Finding]:
+    """A swap's result belongs to a recorded change of the same two contracts."""
+    swaps = tables.swap_ledger
+    same = (swaps.c.symbol_in == _history.c.symbol_in) & (swaps.c.symbol_out == _history.c.symbol_out)
+    matched = select(_history.c.id).where(_history.c.id == swaps.c.id, same).exists()
+    chosen = select(swaps.c.id, swaps.c.symbol_out, swaps.c.symbol_in).where(~matched).order_by(swaps.c.since_ns)
+    told = [
+        f"the swap {row.symbol_out} for {row.symbol_in} ({row.id}) is no recorded change"
+        for row in await connection.execute(chosen)
+    ]
+    way = "Way out: restore the last backup, or delete those rows of swap_ledger: they are results, not the book"
+    return [
+        Finding(code="swaps", text=line, way_out=way, stops=False) for line in _some(told, "swaps without their change")
+    ]
+
+
+async def _equity_findings(connection: AsyncConnection, newest: int | None) -> list[Finding]:
+    """Equity = equity before + price P&L + funding - costs, to the unit.
+
+    A point without flows begins a ledger; one that was played again from its trades goes on from there.
+    """
+    chosen = select(_points).order_by(_points.c.end_ns.desc())
+    rows = (await connection.execute(chosen if newest is None else chosen.limit(newest))).all()
+    begin = await _openings(connection)
+    told = []
+    before: int | None = None
+    for row in reversed(rows):
+        base = row.equity - row.price_pnl - row.funding + row.costs
+        opens = row.equity == row.cash and not (row.price_pnl or row.funding or row.costs or row.traded)
+        if before is not None and base != before and base not in begin and not opens:
+            off = (base - before) / 1e8
+            told.append(
+                f"equity at {row.marked_at // 10**9} s differs from the flows since the point before by {off:.8f}"
+            )
+        before = row.equity
+    way = "Way out: restore the last backup; the book itself does not depend on its equity points"
+    return [Finding(code="equity", text=line, way_out=way, stops=False) for line in _some(told, "equity points off")]
+
+
+async def _openings(connection: AsyncConnection) -> set[int]:
+    """The equity of every ledger's first point."""
+    unmoved = (_points.c.price_pnl == 0, _points.c.funding == 0, _points.c.costs == 0, _points.c.traded == 0)
+    chosen = select(_points.c.equity).where(*unmoved, _points.c.equity == _points.c.cash).distinct().limit(100)
+    return {row.equity for row in await connection.execute(chosen)}
+
+
+def _some(told: list[str] | tuple[str, ...], what: str) -> list[str]:
+    """The first few, and how many there are."""
+    rest = len(told) - _SHOWN
+    return [*told[:_SHOWN], *([f"{rest} more {what}"] if rest > 0 else [])]
