@@ -134,7 +134,7 @@ class SymbolManager:
         """Carry out an operator's command; [] when there is nothing to change. Raises CommandRefusedError.
 
         A pause stops the machine, not the operator; the other causes of a hold do as far as they bear on the command
-        (decision 0015).
+        (decision 0016).
         """
         self._stop_in_hold(command, standings)
         field = self.field(command.ts, standings)
