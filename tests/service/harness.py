@@ -234,7 +234,11 @@ class Daemon(Running):
 
     def get(self, path: str) -> Json:
         """The reply of a reading route."""
-        status, reply = ask(f"{self.url}{PREFIX}/{path}")
+        try:
+            status, reply = ask(f"{self.url}{PREFIX}/{path}")
+        except OSError:
+            self.check_alive()  # says why nobody answers
+            raise
         assert status == 200, (path, status, reply)
         found: Json = reply
         return found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.service.harness import HOUR_NS, Sandbox
+from tests.service.harness import HOUR_NS, WAIT_S, Daemon, Sandbox
 from zmart_stream.market.bars import Field
 from zmart_stream.storage.snapshots import unpack, unpack_block
 
@@ -35,7 +36,11 @@ def rows(state: Path, query: str, *values: Any) -> list[sqlite3.Row]:
         return connection.execute(query, values).fetchall()
 
 
-def bars(state: Path, since: int, until: int) -> dict[tuple[str, int], Bar]:
+Bars = dict[tuple[str, int], Bar]
+"""By symbol and start."""
+
+
+def bars(state: Path, since: int, until: int) -> Bars:
     """Closed hour bars that start in [since, until) ns, by symbol and start, amendments laid over the blocks."""
     found = {}
     blocks = "select * from bar_blocks where interval_s = ? and start_ns >= ? and start_ns < ?"
@@ -52,7 +57,7 @@ def bars(state: Path, since: int, until: int) -> dict[tuple[str, int], Bar]:
     return found
 
 
-def differences(stored: dict[tuple[str, int], Bar], venue: Sandbox, symbols: Sequence[str]) -> list[str]:
+def differences(stored: Bars, venue: Sandbox, symbols: Sequence[str]) -> list[str]:
     """Every closed bar of `symbols` that is not the venue's kline, in words. A kline left out means no trade."""
     starts = sorted({start for _, start in stored})
     wrong = []
@@ -68,6 +73,27 @@ def differences(stored: dict[tuple[str, int], Bar], venue: Sandbox, symbols: Seq
             elif not np.allclose(bar.ohlcv, klines[start], rtol=CLOSE_ENOUGH, atol=0.0):
                 wrong.append(f"{symbol} {start}: {bar}, the venue says {klines[start]}")
     return wrong
+
+
+def settled(daemon: Daemon, since: int, until: int, wrong: Callable[[Bars], list[str]]) -> Bars:
+    """`bars` as soon as nothing is wrong with them.
+
+    Where the machine stood still, trades missed their bar, which is repaired after the next close.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        daemon.repaired()
+        found = bars(daemon.state, since, until)
+        problems = wrong(found)
+        if not problems or time.monotonic() > deadline:
+            assert problems == []
+            return found
+        time.sleep(1.0)
+
+
+def agreed(daemon: Daemon, venue: Sandbox, symbols: Sequence[str], since: int, until: int) -> Bars:
+    """`bars` as soon as each of `symbols` is the venue's kline."""
+    return settled(daemon, since, until, lambda found: differences(found, venue, symbols))
 
 
 def history(state: Path) -> list[dict[str, Any]]:

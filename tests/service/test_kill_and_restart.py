@@ -110,12 +110,10 @@ class Story:
         with ending(daemon):
             before = min(self.lows.values())
             daemon.until("streaks to go on", lambda: self.streak(daemon) > before)
-            daemon.repaired()
             self.check_history(daemon.state)
             newest = max(start for _, start in stored.bars(daemon.state, 0, 1 << 62))
-            bars = stored.bars(daemon.state, newest - 40 * HOUR_NS, newest)
             symbols = sorted({row["symbol"] for row in daemon.rankings()})
-            assert stored.differences(bars, self.venue, symbols) == []
+            stored.agreed(daemon, self.venue, symbols, newest - 40 * HOUR_NS, newest)
             assert daemon.stop() == 0
 
 
