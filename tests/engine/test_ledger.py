@@ -334,6 +334,22 @@ def test_a_book_older_than_its_ledger_opens_it_as_it_stands() -> None:
     assert present == pytest.approx({h.symbol: h.weight for h in later.symbols.portfolio.holdings}, abs=1e-6)
 
 
+def test_a_ledger_survives_a_snapshot_that_does_not_fit_and_goes_on_at_its_equity_when_it_does_not_either() -> None:
+    engine, session, _ = started()
+    session.price[[c.symbol for c in session.contracts].index(engine.symbols.portfolio.holdings[0].symbol)] *= 1.3
+    told = feed(engine, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    last, state = equity_path(told)[-1], engine.snapshot(full=True)
+    assert last.equity > 100_000 * UNIT
+    kept, anew = make(engine.settings, 2), make(engine.settings, 2)
+    assert kept.restore_ledger(state, last)
+    assert kept.manager.ledger.equity == engine.manager.ledger.equity
+    assert not anew.restore_ledger({"manager": {"ledger": {}, "memory": b"\x80"}}, last)
+    anew.restore_book(engine.symbols.portfolio)
+    tail = [*session.start(CLOSE + 5 * NS), *quoted(session, CLOSE + HOUR - NS), Tick(ts=CLOSE + HOUR + AFTER)]
+    first = equity_path(feed(anew, tail))[0]
+    assert (first.equity, first.benchmark) == (last.equity, pytest.approx(last.benchmark, rel=1e-9))
+
+
 def test_a_delisted_holding_settles_at_its_last_mark_without_costs() -> None:
     engine, session, _ = started()
     out = engine.symbols.portfolio.holdings[2].symbol

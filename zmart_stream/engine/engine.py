@@ -12,7 +12,7 @@ from zmart_stream.domain import market as said
 from zmart_stream.domain.bars import BarBlock
 from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import Portfolio, PortfolioChange
+from zmart_stream.domain.portfolio import EquityMarked, Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged, ScoresClosed
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.signals import SubmitSignal
@@ -347,7 +347,8 @@ class Engine(Reads):
         self.market.restore(state["market"])
         self.scoring.restore(state["scoring"])
         self.symbols.restore(state["symbols"])
-        self.restore_ledger(state)
+        if "manager" in state:
+            self.manager.restore(state["manager"])
         self._stages.ids.restore(state["ids"])
         self.judging.restore(state["signals"])
         self._timers.restore(state["timers"])
@@ -357,10 +358,12 @@ class Engine(Reads):
         self._intake.polled = state["polled"]
         self.scoring.notices[:] = [msgspec.convert(notice, asked.PluginDisabled) for notice in state["notices"]]
 
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        """Go on with a snapshot's paper ledger, also where the rest of it does not fit; one without opens anew."""
-        if "manager" in state:
-            self.manager.restore(state["manager"])
+    def restore_ledger(self, state: dict[str, Any], point: EquityMarked | None) -> bool:
+        """Take only the ledger of a snapshot whose rest does not fit; False: it does not fit either.
+
+        Then the ledger opens anew with the equity of the newest stored `point`, and older trades are not for it.
+        """
+        return self.manager.recover(state.get("manager"), point)
 
     def restore_book(
         self, portfolio: Portfolio, changes: Iterable[PortfolioChange] = (), ledger: Iterable[Message] = ()

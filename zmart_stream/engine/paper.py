@@ -48,9 +48,9 @@ class PaperMarket:
         return price_leg(symbol, taker_fee=state.contract.taker_fee, spread_bps=spread, impact_bps=impact)
 
     def is_gone(self, symbol: str) -> bool:
-        """Delisted, settled, or not listed at all."""
+        """Delisted or settled; a contract that was not listed yet in this session is not."""
         state = self._market.by_symbol.get(symbol)
-        return state is None or state.delisted or state.status in GONE
+        return state is not None and (state.delisted or state.status in GONE)
 
     def returns(self, symbols: Sequence[str]) -> FloatArray:
         """Hour returns (bars, contracts), oldest first."""

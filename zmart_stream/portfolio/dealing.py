@@ -17,7 +17,7 @@ from zmart_stream.domain.portfolio import (
 )
 from zmart_stream.domain.settings import PortfolioSettings
 from zmart_stream.domain.standing import Standing
-from zmart_stream.portfolio.account import UNIT, Quote
+from zmart_stream.portfolio.account import UNIT, Account, Quote
 from zmart_stream.portfolio.ledger import EquityPoint, Ledger
 from zmart_stream.portfolio.swaps import SwapNote, SwapResult
 from zmart_stream.portfolio.weighing import Market
@@ -59,6 +59,12 @@ class Dealer:
         if held:
             told += self.trade(ts, held, completes=True, free=True)
         return told
+
+    def resume(self, point: EquityMarked) -> None:
+        """Let a ledger that is not open yet begin at the equity and the benchmark of `point`."""
+        state = self.ledger.state
+        state.account = Account.opened(point.equity)
+        state.benchmark.level = state.benchmark.opening = point.benchmark / state.start
 
     def mark(self, end: int, ts: int, *, first: bool = False) -> list[Message]:
         """A bar ended at `end` (ns): the equity, and the swaps that are final. Nothing before the ledger is open."""

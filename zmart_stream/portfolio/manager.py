@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from zmart_stream.domain.commands import Rebalance
-from zmart_stream.domain.errors import CommandRefusedError, InfeasibleError
+from zmart_stream.domain.errors import CommandRefusedError, InfeasibleError, SnapshotError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, EquityMarked, PortfolioChange, SwapMeasured, WeightsKept
 from zmart_stream.domain.settings import CoreSettings
@@ -214,10 +214,24 @@ class PortfolioManager:
         return {"ledger": self.ledger.snapshot(), "memory": msgspec.msgpack.encode(self.memory)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a snapshot."""
-        self.ledger.restore(state["ledger"])
-        self.memory = msgspec.msgpack.decode(state["memory"], type=Memory)
-        self._dealer.last_trade = self.memory.last_trade
+        """Take over a snapshot. Raises SnapshotError if it does not fit."""
+        try:
+            memory = msgspec.msgpack.decode(state["memory"], type=Memory)
+            self.ledger.restore(state["ledger"])
+        except (KeyError, msgspec.DecodeError) as error:
+            raise SnapshotError(f"ledger: {error}") from error
+        self.memory = memory
+        self._dealer.last_trade = memory.last_trade
+
+    def recover(self, state: dict[str, Any] | None, point: EquityMarked | None) -> bool:
+        """Take over a snapshot; False if it does not fit: the ledger then opens anew, with the equity of `point`."""
+        try:
+            self.restore(state or {})
+        except SnapshotError:
+            if point is not None:
+                self._dealer.resume(point)
+            return False
+        return True
 
     def replay(self, messages: Iterable[Message]) -> None:
         """Play what was stored after the snapshot: BookTraded and FundingPaid, oldest first; others are passed over.

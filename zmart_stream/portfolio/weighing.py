@@ -51,7 +51,7 @@ class Market(Protocol):
         ...
 
     def is_gone(self, symbol: str) -> bool:
-        """Whether `symbol` was delisted or settled, or was never listed."""
+        """Whether `symbol` was delisted or settled."""
         ...
 
     def returns(self, symbols: Sequence[str]) -> FloatArray:

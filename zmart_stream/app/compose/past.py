@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from zmart_stream.capture.format import SegmentHead
 from zmart_stream.capture.reader import CaptureReader
 from zmart_stream.domain.errors import CaptureError, SnapshotError
-from zmart_stream.domain.settings import CoreSettings, ScoringSettings
+from zmart_stream.domain.settings import CoreSettings, ScoringSettings, SignalSettings
 from zmart_stream.engine.engine import Engine
+from zmart_stream.engine.judging import BuildJudges, Judges
 from zmart_stream.feeds.replay import ReplayFeed, VerifyResult, verify
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.signals.registry import AGENT_GROUP, DETECTOR_GROUP, build_agents, build_detectors
 from zmart_stream.storage.reader import StoredState
 
 log = structlog.get_logger("daemon")
@@ -31,6 +35,21 @@ def scorers_of(settings: ScoringSettings) -> tuple[Scorer, ...]:
     return build_scorers(settings, extra)
 
 
+def judges_of(settings: SignalSettings) -> Judges:
+    """Agents and detectors of the settings, entry points included. Raises ConfigError."""
+    agents = [agent.name for agent in settings.agents or () if agent.path is None]
+    detectors = [detector.name for detector in settings.detectors if detector.path is None]
+    return Judges(
+        build_agents(settings, _found(AGENT_GROUP, agents)),
+        build_detectors(settings, _found(DETECTOR_GROUP, detectors)),
+    )
+
+
+def _found(group: str, names: Sequence[str]) -> dict[str, type[Any]]:
+    """The classes under a group's entry points that settings name; nothing else is imported."""
+    return {point.name: point.load() for point in entry_points(group=group) if point.name in names}
+
+
 def engine_of(head: SegmentHead) -> Engine:
     """An engine with the settings of a capture's segment; its state is restored by the caller."""
     return Engine(
@@ -39,6 +58,7 @@ def engine_of(head: SegmentHead) -> Engine:
         session=head.session,
         revision=head.revision,
         build_scorers=scorers_of,
+        build_judges=judges_of,
     )
 
 
@@ -63,14 +83,21 @@ def replay_capture(directory: Path) -> tuple[Engine, int, int]:
     return engine, inputs, derived
 
 
-def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
+def restored_engine(core: CoreSettings, stored: StoredState, build_judges: BuildJudges = judges_of) -> Engine:
     """An engine that goes on where the store says the last session was; a snapshot that does not fit is left out."""
     scorers = scorers_of(core.scoring)
 
     def fresh() -> Engine:
-        return Engine(core, scorers, session=stored.session, revision=stored.revision, build_scorers=scorers_of)
+        return Engine(
+            core,
+            scorers,
+            session=stored.session,
+            revision=stored.revision,
+            build_scorers=scorers_of,
+            build_judges=build_judges,
+        )
 
-    engine = fresh()
+    engine, ledger = fresh(), stored.ledger
     for problem in stored.problems:
         log.warning("storage.notice", reason=problem)
     if stored.snapshot is not None:
@@ -83,10 +110,11 @@ def restored_engine(core: CoreSettings, stored: StoredState) -> Engine:
         except SnapshotError as error:
             log.warning("storage.snapshot_unused", reason=str(error))
             engine = fresh()
-            engine.restore_ledger(stored.snapshot)
+            if not engine.restore_ledger(stored.snapshot, stored.equity):
+                ledger = ()
     engine.restore_signals(stored.signals)
     if stored.snapshot is not None or stored.changes:
-        engine.restore_book(stored.book, stored.changes, stored.ledger)
+        engine.restore_book(stored.book, stored.changes, ledger)
         engine.restart(stored.session)
     hold = engine.symbols.hold
     if stored.paused:
