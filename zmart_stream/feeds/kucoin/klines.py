@@ -9,6 +9,9 @@ from zmart_stream.domain.market import DAY_S, HOUR_S, BarRow
 
 SECOND = 1_000_000_000
 
+DOUBTED_H = 24
+"""Stored hours that a restart checks; repairs that fail for longer than a day are a venue's outage, and logged."""
+
 LEAST_CAP = 100
 """No venue document names a smaller maximum of rows a reply than 200."""
 
@@ -75,8 +78,9 @@ def wanted_history(
 ) -> Wanted:
     """What a start at market time `now` needs: the windows with the running candle, or the gap since `known`.
 
-    `known` is the start of the last stored closed hour bar; today's day bar is the sum of today's hours, so days are
-    asked for again only if a UTC day began since.
+    `known` is the start of the last stored closed hour bar. The newest stored ones are asked for again, in the same
+    call: a process that was killed knew of doubts that storage did not hear of. Today's day bar is the sum of today's
+    hours, so days are asked for again only if a UTC day began since.
     """
     hour_end = floor(now, HOUR_S) + HOUR_S * SECOND
     day_end = floor(now, DAY_S) + DAY_S * SECOND
@@ -87,7 +91,7 @@ def wanted_history(
         days = Span(max(days.since, min(floor(listed_at, DAY_S), days.until)), days.until)
     if known is None:
         return Wanted(hours if hours.since < hours.until else None, days if days.since < days.until else None)
-    after = Span(max(hours.since, known + HOUR_S * SECOND), hour_end)
+    after = Span(max(hours.since, known + (1 - DOUBTED_H) * HOUR_S * SECOND), hour_end)
     new_day = floor(known, DAY_S) < floor(now, DAY_S)
     missing_days = Span(max(days.since, floor(known, DAY_S)), day_end) if new_day else None
     return Wanted(after if after.since < after.until else None, missing_days)
