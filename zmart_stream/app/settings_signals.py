@@ -105,6 +105,9 @@ class SignalsTable(Table):
     failures_to_disable: int = Field(
         3, ge=1, le=100, description="An agent or detector that fails so often in a row is left out."
     )
+    plugin_budget: Duration = Field(
+        0.02, gt=0, le=60, description="Real time of one call; who takes longer three times in a row is left out."
+    )
     agents: AgentsTable = Field(default_factory=AgentsTable)
     detectors: DetectorsTable = Field(default_factory=DetectorsTable)
 

@@ -7,7 +7,7 @@ case give the same answer, also after a restart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -58,16 +58,24 @@ class Agent(Protocol):
 
 
 class Detector(Protocol):
-    """Raises signals at closes.
+    """Raises signals at closes, and within a bar if it is a `ScoreDetector`.
 
-    It may also have `at_score(symbol, view) -> Iterable[Finding]`, called for each composite that moved by the publish
-    step within a bar. How often it may repeat itself about a contract and direction (`cooldown`) is not its business.
+    How often it may repeat itself about a contract and direction (`cooldown`) is not its business.
     """
 
     name: str
 
     def at_close(self, view: MarketView) -> Iterable[Finding]:
         """What the close just now shows, over all contracts; the strongest first if there are many."""
+        ...
+
+
+@runtime_checkable
+class ScoreDetector(Detector, Protocol):
+    """A detector that also looks at each composite that moved by the publish step within a bar."""
+
+    def at_score(self, symbol: str, view: MarketView) -> Iterable[Finding]:
+        """What the move of `symbol` just now shows."""
         ...
 
 

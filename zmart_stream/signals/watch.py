@@ -10,7 +10,7 @@ import msgspec
 from zmart_stream.domain.commands import PluginDisabled
 from zmart_stream.domain.settings import SignalSettings
 from zmart_stream.market.views import MarketView
-from zmart_stream.signals.base import Detector, Finding
+from zmart_stream.signals.base import Detector, Finding, ScoreDetector
 from zmart_stream.signals.isolation import Failures, found
 from zmart_stream.signals.registry import Post
 
@@ -27,7 +27,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Watch:
-    """Detectors in the order of the settings. `crowded_out` counts findings beyond `MOST_AT_ONCE`."""
+    """Detectors in the order of the settings.
+
+    `crowded_out` counts findings beyond `MOST_AT_ONCE`; `watches_scores`: one wants to see composites move in a bar.
+    """
 
     def __init__(self, settings: SignalSettings, posts: Sequence[Post]) -> None:
         self.crowded_out = 0
@@ -39,11 +42,6 @@ class Watch:
     def names(self) -> list[str]:
         """Detectors in force."""
         return [post.settings.name for post in self._posts if post.settings.name not in self.failures.disabled]
-
-    @property
-    def watches_scores(self) -> bool:
-        """Whether a detector wants to see moved composites within a bar."""
-        return any(callable(getattr(post.detector, "at_score", None)) for post in self._posts)
 
     def reconfigure(self, settings: SignalSettings, posts: Sequence[Post]) -> None:
         """Use these from now on; cool-downs that run go on, what did not change stays disabled if it was."""
@@ -61,8 +59,7 @@ class Watch:
         """What a composite that moved within a bar shows."""
 
         def look(detector: Detector) -> Iterable[Finding]:
-            at_score = getattr(detector, "at_score", None)
-            return () if at_score is None else at_score(symbol, view)
+            return detector.at_score(symbol, view) if isinstance(detector, ScoreDetector) else ()
 
         return self._look(look, view)
 
@@ -83,6 +80,8 @@ class Watch:
 
     def _use(self, settings: SignalSettings, posts: Sequence[Post]) -> None:
         self._posts = tuple(posts)
+        # a Protocol's isinstance is slow, and composites move often: looked up once
+        self.watches_scores = any(isinstance(post.detector, ScoreDetector) for post in posts)
         self._limit = settings.max_data_bytes
 
     def _look(self, look: Callable[[Detector], Iterable[Finding]], view: MarketView) -> list[Found]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -19,11 +19,12 @@ from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.door import Door, known_to
 from zmart_stream.app.compose.edges import debug_facts, feed_settings, open_api, set_up_logs, storage_settings
-from zmart_stream.app.compose.past import restored_engine
+from zmart_stream.app.compose.past import judges_of, restored_engine
 from zmart_stream.app.config import Loaded, Sources
 from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
 from zmart_stream.app.inbox import Inbox
+from zmart_stream.app.metering import Meter
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.app.recording import Recorder
 from zmart_stream.app.reload import Reload
@@ -34,7 +35,7 @@ from zmart_stream.app.system import System
 from zmart_stream.app.venue import Venue, find_venue, sandbox_values
 from zmart_stream.app.venue_process import VenueProcess
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
-from zmart_stream.domain.commands import StorageDegraded, StorageRecovered
+from zmart_stream.domain.commands import DisablePlugin, StorageDegraded, StorageRecovered
 from zmart_stream.domain.errors import FeedError, RequestError
 from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.message import Message
@@ -124,8 +125,9 @@ class _Assembly:
         settings, venue, stored = loaded.settings, opened.venue, opened.stored
         self.settings, self.opened = settings, opened
         core = core_settings(settings, venue.speed)
-        self.engine = restored_engine(core, stored)
         self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
+        self.meter = Meter(judges_of, settings.signals.plugin_budget, self._too_slow)
+        self.engine = restored_engine(core, stored, self.meter.judges)
         self.writer = self._writer()
         self.feed = self._feed()
         self.door = Door(self.feed, venue, opened.database, self._anchor)
@@ -260,7 +262,16 @@ class _Assembly:
 
     def _apply(self, settings: Settings) -> None:
         set_up_logs(settings)
+        self.meter.budget_s = settings.signals.plugin_budget
         self.feed.reconfigure(feed_settings(settings, self.opened.venue))
+
+    def _too_slow(self, kind: Literal["agent", "detector"], name: str, reason: str) -> None:
+        now = self.clock.now()
+        self.inbox.put(
+            DisablePlugin(
+                ts=now, request_id=f"meter:{kind}:{name}:{now}", who="meter", kind=kind, name=name, reason=reason
+            )
+        )
 
     def _not_ready(self) -> list[str]:
         status, share = self.engine.status(), self.engine.settings.portfolio.live_share

@@ -1,0 +1,98 @@
+"""Who is too slow three times in a row is told of once; no answer changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from tests.engine.stream import NS, Session
+from tests.engine.test_engine import feed, of
+from tests.engine.test_signals import core, one, signal
+from tests.signals.judges import agent, sure
+from zmart_stream.app.metering import Meter
+from zmart_stream.domain.commands import DisablePlugin, PluginDisabled
+from zmart_stream.domain.settings import AgentSettings, DetectorSettings, SignalSettings
+from zmart_stream.domain.signals import Opinion, SignalEvaluated
+from zmart_stream.engine.engine import Engine
+from zmart_stream.engine.judging import built_in_judges
+from zmart_stream.market.views import BookView, MarketView
+from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.signals.base import Case, Finding, opinion, reason
+
+SLOW_S = 0.03
+
+
+class Dawdler:
+    """Takes its time, and then fails if asked to."""
+
+    name = "dawdler"
+    may_veto = True
+
+    def __init__(self, *, pause_s: float = SLOW_S) -> None:
+        self.pause_s = pause_s
+
+    def judge(self, case: Case, view: BookView) -> Opinion:
+        time.sleep(self.pause_s)
+        return opinion(self.name, 0.3, reason("slow"), veto=True)
+
+
+class SlowFinder:
+    """Yields after a while."""
+
+    name = "slow_finder"
+
+    def at_close(self, view: MarketView) -> Iterable[Finding]:
+        time.sleep(SLOW_S)
+        yield Finding(signal_type="SLOW", symbol="C00USDTM", direction="BUY", strength=0.5, confidence=0.5)
+
+    def at_score(self, symbol: str, view: MarketView) -> Iterable[Finding]:
+        time.sleep(SLOW_S)
+        return ()
+
+
+def test_a_slow_agent_is_left_out_by_a_command_and_its_opinions_stand() -> None:
+    slow = AgentSettings(name="dawdler", path=f"{__name__}:Dawdler")
+    with_settings = core((*sure(0.9), slow, agent("Broken")))
+    told_of: list[tuple[str, str, str]] = []
+    meter = Meter(built_in_judges, 0.01, lambda *overrun: told_of.append(overrun))
+    engine = Engine(with_settings, build_scorers(with_settings.scoring), build_judges=meter.judges)
+    plain = Engine(with_settings, build_scorers(with_settings.scoring))
+    messages = [*Session(3).start()]
+    feed(engine, messages)
+    feed(plain, messages)
+    for n in range(4):
+        asked = signal(engine.now + NS, source_name=f"s{n}")
+        told = engine.process(asked)
+        assert told == plain.process(asked), "measuring changes no answer"
+        assert one(SignalEvaluated, told).opinions[3].veto
+        assert len(told_of) == (n >= 2)
+    ((kind, name, why),) = told_of
+    assert (kind, name) == ("agent", "dawdler")
+    assert "3 times in a row over 10 ms" in why
+    told = engine.process(DisablePlugin(ts=engine.now, request_id="m", kind="agent", name=name, reason=why))
+    assert [m.name for m in of(PluginDisabled, told)] == ["dawdler"]
+    told = engine.process(signal(engine.now + NS, source_name="later"))
+    assert "dawdler" not in [each.agent for each in one(SignalEvaluated, told).opinions]
+
+
+def test_one_quick_answer_begins_the_count_anew() -> None:
+    told_of: list[Any] = []
+    meter = Meter(built_in_judges, 0.01, lambda *overrun: told_of.append(overrun))
+    settings = SignalSettings(
+        agents=(AgentSettings(name="dawdler", path=f"{__name__}:Dawdler", options={"pause_s": 0.0}),),
+        detectors=(DetectorSettings(name="slow_finder", path=f"{__name__}:SlowFinder"),),
+    )
+    detector = meter.judges(settings).posts[0].detector
+    view: Any = None
+    found = [list(detector.at_close(view)) for _ in range(2)]
+    assert [each[0].signal_type for each in found] == ["SLOW", "SLOW"], "what it yields is drawn under the watch"
+    meter.budget_s = 10.0
+    assert list(detector.at_close(view))
+    meter.budget_s = 0.01
+    assert list(detector.at_close(view))
+    assert list(detector.at_close(view))
+    assert told_of == []
+    at_score: Any = detector
+    assert at_score.at_score("C00USDTM", view) == []
+    assert [each[:2] for each in told_of] == [("detector", "slow_finder")]

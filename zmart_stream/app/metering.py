@@ -1,0 +1,127 @@
+"""The time that agents and detectors take, measured outside the core: who is too slow is left out by a command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+
+from zmart_stream.domain.settings import SignalSettings
+from zmart_stream.domain.signals import Opinion
+from zmart_stream.engine.judging import BuildJudges, Judges
+from zmart_stream.market.views import BookView, MarketView
+from zmart_stream.signals.base import Agent, Case, Detector, Finding, ScoreDetector
+
+IN_A_ROW = 3
+"""Overruns in a row after which a plug-in is left out."""
+
+Kind = Literal["agent", "detector"]
+Overrun = Callable[[Kind, str, str], None]
+"""(kind, name, reason): asks the core to leave the plug-in out."""
+
+
+class Meter:
+    """Wraps what `build` makes; the wrapping changes no answer. `budget_s` is real time for one call."""
+
+    def __init__(self, build: BuildJudges, budget_s: float, on_overrun: Overrun) -> None:
+        self.budget_s = budget_s
+        self._build = build
+        self._on_overrun = on_overrun
+
+    def judges(self, settings: SignalSettings) -> Judges:
+        """Agents and detectors of the settings, each with a watch of its own. Raises ConfigError."""
+        made = self._build(settings)
+        return Judges(
+            [
+                msgspec.structs.replace(seat, agent=_TimedAgent(seat.agent, self._watch("agent", seat.settings.name)))
+                for seat in made.seats
+            ],
+            [
+                msgspec.structs.replace(
+                    post, detector=_timed_detector(post.detector, self._watch("detector", post.settings.name))
+                )
+                for post in made.posts
+            ],
+        )
+
+    def _watch(self, kind: Kind, name: str) -> StopWatch:
+        return StopWatch(self, lambda reason: self._on_overrun(kind, name, reason))
+
+
+class StopWatch:
+    """Counts the overruns in a row of one plug-in; tells of them once."""
+
+    def __init__(self, meter: Meter, tell: Callable[[str], None]) -> None:
+        self._meter = meter
+        self._tell = tell
+        self._overruns = 0
+
+    def stop(self, began: float) -> None:
+        """A call that began at `began` (perf_counter) is over."""
+        took = time.perf_counter() - began
+        if took <= self._meter.budget_s:
+            self._overruns = 0
+            return
+        self._overruns += 1
+        if self._overruns == IN_A_ROW:
+            limit = self._meter.budget_s * 1000
+            self._tell(f"took {took * 1000:.0f} ms, {IN_A_ROW} times in a row over {limit:.0f} ms")
+
+
+class _TimedAgent:
+    """An agent under a stop watch."""
+
+    def __init__(self, agent: Agent, watch: StopWatch) -> None:
+        self.name = agent.name
+        self.may_veto = bool(getattr(agent, "may_veto", False))
+        self._agent = agent
+        self._watch = watch
+
+    def judge(self, case: Case, view: BookView) -> Opinion:
+        """The agent's own opinion."""
+        began = time.perf_counter()
+        try:
+            return self._agent.judge(case, view)
+        finally:
+            self._watch.stop(began)
+
+
+class _TimedDetector:
+    """A detector under a stop watch; what it yields is drawn under it too."""
+
+    def __init__(self, detector: Detector, watch: StopWatch) -> None:
+        self.name = detector.name
+        self._detector = detector
+        self._watch = watch
+
+    def at_close(self, view: MarketView) -> Iterable[Finding]:
+        """The detector's own findings."""
+        began = time.perf_counter()
+        try:
+            return list(self._detector.at_close(view))
+        finally:
+            self._watch.stop(began)
+
+
+class _TimedScoreDetector(_TimedDetector):
+    """One that looks at moved composites too."""
+
+    def __init__(self, detector: ScoreDetector, watch: StopWatch) -> None:
+        super().__init__(detector, watch)
+        self._at_score = detector.at_score
+
+    def at_score(self, symbol: str, view: MarketView) -> Iterable[Finding]:
+        """The detector's own findings."""
+        began = time.perf_counter()
+        try:
+            return list(self._at_score(symbol, view))
+        finally:
+            self._watch.stop(began)
+
+
+def _timed_detector(detector: Detector, watch: StopWatch) -> _TimedDetector:
+    if isinstance(detector, ScoreDetector):
+        return _TimedScoreDetector(detector, watch)
+    return _TimedDetector(detector, watch)
