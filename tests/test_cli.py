@@ -1,6 +1,7 @@
 """The command line as its users have it: a process with options, output and an exit code."""
 
 import asyncio
+import csv
 import io
 import json
 import os
@@ -18,7 +19,9 @@ import pytest
 import typer
 
 from tests.api.desk import SYMBOLS, Desk, desk
+from zmart_stream import __version__
 from zmart_stream.api.auth import AuthSettings
+from zmart_stream.cli.asking import as_csv_text
 from zmart_stream.cli.entry import app, main
 from zmart_stream.cli.running import duration_s
 from zmart_stream.cli.tables import Column, age, aligned, number
@@ -27,6 +30,7 @@ from zmart_stream.domain.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, "-m", "zmart_stream.cli"]
 TIMEOUT_S = 60.0
+SHOWN = ("history", "metrics", "attribution", "equity", "swaps")
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -97,7 +101,7 @@ def test_help_and_docs_name_the_same_verbs_and_options() -> None:
         assert re.search(rf"`{verb}[ `]", text), f"docs/cli.md does not mention {verb}"
         for option in options:
             assert f"`{option}`" in text, f"docs/cli.md does not mention {verb} {option}"
-    every = {option for options in known.values() for option in options} | {"-h", "--help"}
+    every = {option for options in known.values() for option in options} | {"-h", "--help", "--version", "--csv"}
     assert set(re.findall(r"`(--?[a-z][a-z-]*)`", text)) <= every
 
 
@@ -129,7 +133,11 @@ def test_every_verb_explains_itself(verb, tmp_path, capsys) -> None:
         ["sandbox", "--set", "nonsense"],
         ["token", "create", "--name", "x"],
         ["token", "create", "--name", "x", "--scope", "admin"],
-        ["token", "revoke", "nobody"],
+        ["token", "create", "--name", "machine", "--scope", "read"],
+        ["portfolio", "add"],
+        ["portfolio", "replace", "XBTUSDTM"],
+        ["portfolio", "equity", "--points", "1"],
+        ["pause", "--as", "Zoë"],
     ],
     ids=" ".join,
 )
@@ -228,7 +236,8 @@ def test_what_each_verb_shows(tmp_path) -> None:
             assert "1/2 connections up, 8/9 topics" in out
             assert "1 of 10, holds: paused" in out
             _, out, _ = await ask(at, "portfolio")
-            assert re.search(r"1  XBTUSDTM +25\.00 +74\.10 +layer1 +2h .*pinned", out)
+            assert re.search(r"1  XBTUSDTM +layer1 +25\.00 +74\.10 +2h +\+100\.00 .*pinned", out)
+            assert "warming up 412/700: scores are not complete yet" in out
             assert "cash 75.00 %: max_weight 25 leaves 75 % with 1 holding" in out
             _, out, _ = await ask(at, "explain", "xbtusdtm")
             assert re.search(r"volatility +42\.3 +% a year +98\.00 +1\.000 +\+24\.1000", out)
@@ -243,6 +252,89 @@ def test_what_each_verb_shows(tmp_path) -> None:
             assert [getattr(command, "note", None) for command in at.counter.taken] == ["maintenance"]
 
     asyncio.run(scenario())
+
+
+def test_what_the_verbs_of_the_book_show(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=AuthSettings(open_loopback=True)) as at:
+            _, out, _ = await ask(at, "portfolio", "history", "--symbol", "xbtusdtm", "--kind", "remove")
+            assert re.search(r"2026-11-22T14:10:30.544Z  remove +operator +– +XBTUSDTM .* anna", out)
+            assert at.paper.wanted[:2] == ("XBTUSDTM", "remove")
+            _, out, _ = await ask(at, "portfolio", "metrics", "--window", "7d")
+            assert re.search(r"return +0\.10 %", out)
+            assert re.search(r"sharpe +– +3 returns, 20 are needed", out)
+            _, out, _ = await ask(at, "portfolio", "attribution")
+            assert re.search(r"XBTUSDTM +layer1 +0\.1300 %", out)
+            assert re.search(r"beyond the benchmark +0\.2000 %", out)
+            _, out, _ = await ask(at, "portfolio", "equity", "--points", "7")
+            assert "DOES NOT BALANCE: off by 0.00000005 USDT over 1 steps" in out
+            _, out, _ = await ask(at, "portfolio", "swaps")
+            assert re.search(r"ETHUSDTM +XBTUSDTM +13\.50 .*\+80\.00 +\+8\.0  yes", out)
+            assert "configured 2.00, not estimated: 1 swaps, 10 are needed" in out
+            _, out, _ = await ask(at, "portfolio", "summary")
+            for said in (
+                "100 100.00 of 100 000.00",
+                "+200.00, better (it would be 99 900.00)",
+                "not shown to be above 0",
+            ):
+                assert said in out
+            assert set(json.loads((await ask(at, "portfolio", "summary", "--json"))[1])) >= {
+                "swaps",
+                "equity",
+                "metrics",
+            }
+
+    asyncio.run(scenario())
+
+
+def test_rows_as_csv(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            for verb in (["rank"], ["portfolio"], *(["portfolio", name] for name in SHOWN)):
+                _, out, _ = await ask(at, *verb, "--csv")
+                head, *rows = csv.reader(out.splitlines())
+                assert rows, verb
+                assert all(len(row) == len(head) for row in rows), verb
+            assert head[:3] == ["id", "symbol_out", "symbol_in"]
+
+    asyncio.run(scenario())
+
+
+def test_a_cell_never_is_a_formula() -> None:
+    shown = as_csv_text([{"note": "=1+1", "gap": -2.5, "numbers": {"a": 1}}])
+    assert shown == 'note,gap,numbers\n\'=1+1,-2.5,"{""a"": 1}"\n'
+
+
+def test_operating_verbs_give_the_command_in_a_name(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=AuthSettings(open_loopback=True)) as at:
+            for verb in ("add", "remove", "pin", "unpin", "block", "unblock"):
+                code, out, _ = await ask(at, "portfolio", verb, "ethusdtm", "--reason", "so", "--as", "anna")
+                assert code == 0, verb
+                assert out.strip()
+            assert (await ask(at, "portfolio", "replace", "XBTUSDTM", "solusdtm"))[0] == 0
+            assert (await ask(at, "portfolio", "rebalance"))[0] == 0
+            assert (await ask(at, "resume", "--as", "anna"))[0] == 0
+            kinds = [type(command).__name__ for command in at.counter.taken]
+            assert kinds == [
+                "AddHolding", "RemoveHolding", "PinHolding", "UnpinHolding", "BlockSymbol", "UnblockSymbol",
+                "ReplaceHolding", "Rebalance", "Resume",
+            ]  # fmt: skip
+            assert {command.symbol for command in at.counter.taken[:6]} == {"ETHUSDTM"}
+            assert [command.who for command in at.counter.taken[5:]] == [
+                "anna (loopback)",
+                *["loopback"] * 2,
+                "anna (loopback)",
+            ]
+            code, _, err = await ask(at, "portfolio", "add", "XBTUSDTM")
+            assert (code, "[already_in_book]" in err) == (1, True)
+
+    asyncio.run(scenario())
+
+
+def test_the_version(tmp_path) -> None:
+    told = call(tmp_path, "--version")
+    assert (told.returncode, told.stdout) == (0, f"zmart-stream {__version__}\n")
 
 
 def test_json_has_every_row_in_its_first_list(tmp_path) -> None:
@@ -307,6 +399,13 @@ WRONG = {
     "no toml": ("portfolio = {", ["not TOML"]),
     "empty": ("", ["holds no settings"]),
     "nonsense": ("x" * 1_000_000, ["1000000 bytes"]),
+    "a table's name": ("[portfolo]\nmax_symbols = 5\n", ["did you mean portfolio?"]),
+    "text for a list": ('[api]\nallowed_hosts = "box"\n', ['write ["box"]']),
+    "no address": ('[venue]\nrest_url = "kucoin"\n', ["an address is wanted"]),
+    "missing files": (
+        '[venue]\nca_file = "none.pem"\n[sandbox]\nmarket = "none"\n[storage]\nurl = "mysql://me:hush@db/z"\n',
+        ["wrong.toml:2: venue.ca_file: there is no file none.pem", "sandbox.market", "storage.url: write it as sqlite"],
+    ),
     "several": (
         '[portfolio]\nmax_symbols = 0\n[api]\nport = "x"\n[scoring]\nprobe = 1\n',
         ["portfolio.max_symbols", "api.port", "unknown key scoring.probe"],
@@ -323,6 +422,7 @@ def test_wrong_settings_are_78_with_every_problem_and_its_place(name, tmp_path) 
     assert all(text in found.stderr for text in said), found.stderr
     assert "wrong.toml" in found.stderr
     assert "Traceback" not in found.stderr
+    assert "hush" not in found.stderr
     assert found.stdout == ""
 
 
@@ -372,6 +472,8 @@ def test_tokens_are_made_listed_and_revoked(tmp_path) -> None:
     assert "sha256" not in listed
     assert call(tmp_path, "token", "revoke", listed["id"], **where).returncode == 0
     assert json.loads(call(tmp_path, "token", "list", "--json", **where).stdout)["tokens"][0]["revoked"]
+    unknown = call(tmp_path, "token", "revoke", "nobody", **where)
+    assert (unknown.returncode, "there is none" in unknown.stderr) == (1, True)
     file.chmod(0o644)
     refused = call(tmp_path, "token", "list", **where)
     assert refused.returncode == 78

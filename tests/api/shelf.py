@@ -31,7 +31,7 @@ class Shelf:
         return {
             "version": "0.1.0",
             "as_of": AS_OF,
-            "venue": {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "status": "open"},
+            "venue": {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "status": "open", "reachable": True},
             "feed": {
                 "connections": [{"name": "ws-1", "state": "up"}, {"name": "ws-2", "state": "down"}],
                 "topics": {"wanted": 9, "covered": 8},
@@ -80,6 +80,7 @@ class Shelf:
             "hold_reason": "paused",
             "size": 1,
             "max_symbols": 10,
+            "notice": "warming up 412/700: scores are not complete yet",
             "as_of": AS_OF,
         }
 

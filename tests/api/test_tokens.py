@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from zmart_stream.api.tokens import TokenFile, digest
-from zmart_stream.domain.errors import ConfigError, UsageError
+from zmart_stream.domain.errors import ConfigError, RequestError, UsageError
 
 
 def test_a_token_is_256_random_bits_and_only_its_digest_is_kept(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_revoked_tokens_stay_listed_and_their_names_are_free_again(tmp_path) -> 
         tokens.create("bot", ["read"])
     assert tokens.revoke("bot").id == first.id
     assert tokens.find(token) is None
-    with pytest.raises(UsageError, match="in force"):
+    with pytest.raises(RequestError, match="in force"):
         tokens.revoke(first.id)
     tokens.create("bot", ["read"])
     assert [(record.name, record.revoked is None) for record in tokens.records] == [("bot", False), ("bot", True)]

@@ -25,6 +25,10 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.ports import Archive, Commander, Configuration, Reader
 
 PREFIX = "/api/symbol-mgmt"
+OPERATOR = "Zmart-Operator"
+"""Header by which a person says who they are; the record keeps the token's name beside it."""
+
+MOST_NAME = 64
 _encode = msgspec.json.Encoder().encode
 
 C = TypeVar("C", bound=Command)
@@ -92,9 +96,19 @@ class Call:
         text = f"no contract {reference} is listed{hint}"
         return RequestError("unknown_symbol", text, symbol=reference, suggestions=near)
 
+    @property
+    def who(self) -> str:
+        """The caller's name for the record; a person who says theirs comes before the token it is said with."""
+        said = self.request.headers.get(OPERATOR, "").strip()
+        if not said:
+            return self.caller.name
+        if len(said) > MOST_NAME or not said.isascii() or not said.isprintable():
+            raise RequestError("bad_request", f"{OPERATOR}: a name is 1 to {MOST_NAME} printable ASCII characters")
+        return f"{said} ({self.caller.name})"
+
     async def submit(self, command: type[C], **fields: Any) -> Sequence[Message]:
         """Give a command in the caller's name; its cascade once it is on disk. Raises RequestError no_answer."""
-        order = command(ts=self.services.now(), request_id=str(uuid4()), who=self.caller.name, **fields)
+        order = command(ts=self.services.now(), request_id=str(uuid4()), who=self.who, **fields)
         try:
             async with asyncio.timeout(self.limits.command_deadline_s):
                 return await self.services.commander.submit(order)

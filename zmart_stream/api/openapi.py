@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from zmart_stream.api import problems
-from zmart_stream.api.calls import PREFIX, Route
+from zmart_stream.api.calls import MOST_NAME, OPERATOR, PREFIX, Route
 from zmart_stream.api.models import Reference, Row
 
 _REF = "#/components/schemas/{model}"
@@ -75,7 +75,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "description": (route.handler.__doc__ or route.summary).strip(),
         "tags": [_subject(route)],
-        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
         "responses": {"200": _reply(route), **_problems(codes_of(route))},
         "security": [{"token": []}] if route.scope != "read" else [{}, {"token": []}],
         "x-scope": route.scope,
@@ -130,6 +130,14 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    if route.method == "GET" or route.scope != "operate":
+        return []
+    meaning = "Who asks, for the record; the token's name stands beside it."
+    schema = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[ -~]*$"}
+    return [{"name": OPERATOR, "in": "header", "required": False, "description": meaning, "schema": schema}]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ CODES: dict[str, Kind] = {
     "entry_score": Kind(409, "The contract's score is too low"),
     "not_a_sandbox": Kind(409, "The venue is a real one"),
     "infeasible": Kind(409, "No weights keep the limits"),
-    "name_taken": Kind(409, "A token with that name is in force"),
+    "name_taken": Kind(409, "That name is taken"),
     "not_writable": Kind(409, "The token file cannot be changed from here"),
     "refused": Kind(409, "The core refused the command"),
     "too_large": Kind(413, "The body is too large"),

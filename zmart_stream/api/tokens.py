@@ -16,12 +16,15 @@ from typing import Literal, get_args
 
 import msgspec
 
-from zmart_stream.domain.errors import ConfigError, UsageError
+from zmart_stream.domain.errors import ConfigError, RequestError, UsageError
 
 Scope = Literal["read", "signal", "operate"]
 SCOPES: tuple[str, ...] = get_args(Scope)
 PREFIX = "zs_"
 MAX_FILE_BYTES = 1 << 20
+RESERVED = frozenset({"machine", "start", "reload", "loopback", "nobody"})
+RESERVED_PREFIXES = ("signal:", "detector.")
+"""Names under which the record keeps what no token asked for."""
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +85,8 @@ class TokenFile:
         """Add a token; returns its record and the token itself, which is kept nowhere. Raises UsageError."""
         if not name.strip() or len(name) > 64 or not name.isprintable():
             raise UsageError("a token's name is 1 to 64 printable characters")
+        if name in RESERVED or name.startswith(RESERVED_PREFIXES):
+            raise UsageError(f"{name!r} is what the record calls somebody else; take another name")
         token = PREFIX + secrets.token_urlsafe(32)
         record = TokenRecord(
             id=secrets.token_hex(4), name=name, scopes=tuple(scopes), sha256=digest(token), created=_now()
@@ -93,14 +98,16 @@ class TokenFile:
         return record, token
 
     def revoke(self, which: str) -> TokenRecord:
-        """Revoke the token with that id or name. Raises UsageError when none is in force."""
+        """Revoke the token with that id or name. Raises RequestError unknown_user when none is in force."""
         with self._changing():
             for place, record in enumerate(self._records):
                 if which in (record.id, record.name) and record.revoked is None:
                     gone = msgspec.structs.replace(record, revoked=_now())
                     self._write((*self._records[:place], gone, *self._records[place + 1 :]))
                     return gone
-        raise UsageError(f"no token with the id or name {which!r} is in force")
+        names = ", ".join(record.name for record in self._records if record.revoked is None)
+        there = f"there are {names}" if names else "there is none"
+        raise RequestError("unknown_user", f"no token with the id or name {which!r} is in force; {there}")
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

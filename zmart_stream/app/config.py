@@ -313,14 +313,27 @@ def _problem(item: Any, layers: Sequence[Layer]) -> str:
     name = ".".join(key) or "settings"
     if item["type"] == "extra_forbidden":
         return f"{place}: unknown key {name}{_hint(key)}"
-    message = item["msg"].removeprefix("Value error, ")
+    message = _in_words(item)
     given = item.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{place}: {name}: {message[0].lower()}{message[1:]}{shown[:80]}"
 
 
+def _in_words(item: Any) -> str:
+    """What a value should be, where the library's words leave a reader to guess."""
+    given = item.get("input")
+    if item["type"] == "list_type" and isinstance(given, str):
+        return f'a list is wanted: write ["{given}"]'
+    if item["type"] == "string_pattern_mismatch" and item["loc"][-1] == "rest_url":
+        return "an address is wanted, such as https://api-futures.kucoin.com"
+    message: str = item["msg"].removeprefix("Value error, ")
+    return message
+
+
 def _hint(key: Key) -> str:
-    every = [".".join(known) for known in setting_keys()]
+    leaves = list(setting_keys())
+    tables = dict.fromkeys(known[:depth] for known in leaves for depth in range(1, len(known)))
+    every = [".".join(known) for known in (*tables, *leaves)]
     name = ".".join(key)
     close = difflib.get_close_matches(name, every, n=1, cutoff=0.6)
     if not close:

@@ -53,6 +53,12 @@ def _money(positions: Mapping[str, Mapping[str, Any]], holding: Holding) -> dict
     return {**{name: position[name] for name in _MONEY[:-1]}, "drifted_weight": position["weight"]}
 
 
+def _is_heard(feed: Mapping[str, Any]) -> bool:
+    """Whether the venue answers on any of its ways, as far as the feed tells."""
+    connections = feed.get("connections", ())
+    return feed.get("rest", {}).get("state") != "down" or any(line["state"] == "up" for line in connections)
+
+
 class ReadModel:
     """Answers for `Reader`. The book is the committed one: what was told, not what may still be lost."""
 
@@ -92,15 +98,15 @@ class ReadModel:
 
     def status(self) -> dict[str, Any]:
         """Version, venue, feed, warm-up, contracts, book, storage, configuration, uptime."""
-        core = self._engine.status()
+        core, feed = self._engine.status(), self._feed()
         warm_up = core["warm_up"]
         text = "done" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}"
         return {
             "version": __version__,
             "as_of": iso(core["as_of"]),
             "session": core["session"],
-            "venue": {**self._venue(), "status": core["venue_status"]},
-            "feed": self._feed(),
+            "venue": {**self._venue(), "status": core["venue_status"], "reachable": _is_heard(feed)},
+            "feed": feed,
             "warm_up": {**warm_up, "text": text},
             "contracts": {
                 "known": core["contracts"],
@@ -179,8 +185,18 @@ class ReadModel:
             "hold_reason": core["hold"],
             "size": len(self._book.holdings),
             "max_symbols": self._engine.settings.portfolio.max_symbols,
+            "notice": self._notice(),
             "as_of": iso(now),
         }
+
+    def _notice(self) -> str | None:
+        """What a reader of the book must know first: nobody is heard, or history still loads."""
+        if not _is_heard(self._feed()):
+            return "the venue does not answer: nothing here is new"
+        warm_up = self._engine.status()["warm_up"]
+        if warm_up["ended"]:
+            return None
+        return f"warming up {warm_up['done']}/{warm_up['of']}: scores are not complete yet"
 
     def statistics(self) -> dict[str, Any]:
         """The book and its money at a glance: weights, scores, risk, ledger, positions."""

@@ -1,10 +1,12 @@
-"""Verbs that ask a running daemon: status, rank, portfolio, explain, reload, pause, resume."""
+"""What verbs that ask a running daemon share, and those on the daemon as a whole."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,22 +17,26 @@ from zmart_stream.cli.client import DEFAULT_URL, Client, token_from
 
 Url = Annotated[str | None, typer.Option("--url", help="The daemon; else $ZMART_URL, else http://127.0.0.1:8420.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the reply as JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the rows as CSV, with a head.")]
 Token = Annotated[str | None, typer.Option("--token", help="Bearer token; else $ZMART_TOKEN. Others can see options.")]
 TokenPath = Annotated[
     Path | None, typer.Option("--token-file", help="File that holds the token; else $ZMART_TOKEN_FILE.")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+As = Annotated[str, typer.Option("--as", metavar="NAME", help="Who asks, for the record, beside the token's name.")]
+
+Reply = dict[str, Any]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (status, rank, portfolio, explain, reload, pause, resume):
+    for verb in (status, rank, explain, reload, pause, resume):
         app.command()(verb)
 
 
 def status(url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None) -> None:
     """What the daemon hears, how far it is, whether the book acts."""
-    _show(_client(url, token, token_file).get("status"), as_json, views.status)
+    show(daemon(url, token, token_file).get("status"), views.status, as_json=as_json)
 
 
 def rank(
@@ -38,17 +44,13 @@ def rank(
     kind: Annotated[str, typer.Option("--type", help="COMPOSITE, or a component: TECHNICAL, RISK, ...")] = "COMPOSITE",
     url: Url = None,
     as_json: Json = False,
+    as_csv: Csv = False,
     token: Token = None,
     token_file: TokenPath = None,
 ) -> None:
     """Every contract with a score, best first, and what keeps some out."""
-    reply = _client(url, token, token_file).get("scoring", "rankings", type=kind, limit=limit)
-    _show(_rows_first(reply, "rankings"), as_json, views.rankings)
-
-
-def portfolio(url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None) -> None:
-    """The book: rank, weight, score, since when; why the rest is cash."""
-    _show(_rows_first(_client(url, token, token_file).get("portfolio"), "holdings"), as_json, views.portfolio)
+    reply = daemon(url, token, token_file).get("scoring", "rankings", type=kind, limit=limit)
+    show(rows_first(reply, "rankings"), views.rankings, as_json=as_json, rows=reply["rankings"] if as_csv else None)
 
 
 def explain(
@@ -59,41 +61,77 @@ def explain(
     token_file: TokenPath = None,
 ) -> None:
     """One score as arithmetic: parts, contributions, gates, the smallest change."""
-    _show(_client(url, token, token_file).get("explain", symbol.upper()), as_json, views.explain)
+    show(daemon(url, token, token_file).get("explain", symbol.upper()), views.explain, as_json=as_json)
 
 
 def reload(url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None) -> None:
     """Let the daemon read its configuration again, as SIGHUP does."""
-    _show(_client(url, token, token_file).post("reload"), as_json, views.reloaded)
+    show(daemon(url, token, token_file).post("reload"), views.reloaded, as_json=as_json)
 
 
 def pause(
-    reason: Reason = "", url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None
+    reason: Reason = "",
+    operator: As = "",
+    url: Url = None,
+    as_json: Json = False,
+    token: Token = None,
+    token_file: TokenPath = None,
 ) -> None:
     """Let the book hold until resume; everything else goes on."""
-    _show(_client(url, token, token_file).post("pause", reason=reason), as_json, views.paused)
+    show(daemon(url, token, token_file, operator).post("pause", reason=reason), views.paused, as_json=as_json)
 
 
 def resume(
-    reason: Reason = "", url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None
+    reason: Reason = "",
+    operator: As = "",
+    url: Url = None,
+    as_json: Json = False,
+    token: Token = None,
+    token_file: TokenPath = None,
 ) -> None:
     """End a pause."""
-    _show(_client(url, token, token_file).post("resume", reason=reason), as_json, views.paused)
+    show(daemon(url, token, token_file, operator).post("resume", reason=reason), views.paused, as_json=as_json)
 
 
-def _client(url: str | None, token: str | None, token_file: Path | None) -> Client:
+def daemon(url: str | None, token: str | None, token_file: Path | None, operator: str = "") -> Client:
     """The daemon asked; options win over the environment."""
     given = token or (None if token_file else os.environ.get("ZMART_TOKEN"))
-    return Client(url or os.environ.get("ZMART_URL") or DEFAULT_URL, token_from(given, token_file))
+    where = url or os.environ.get("ZMART_URL") or DEFAULT_URL
+    return Client(where, token_from(given, token_file), operator)
 
 
-def _rows_first(reply: dict[str, Any], name: str) -> dict[str, Any]:
+def rows_first(reply: Reply, name: str) -> Reply:
     """The reply with its rows as the first list."""
     return {name: reply[name], **reply}
 
 
-def _show(reply: dict[str, Any], as_json: bool, view: Callable[[dict[str, Any]], None]) -> None:
+def show(
+    reply: Reply, view: Callable[[Reply], None], *, as_json: bool, rows: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    """The reply as JSON, its `rows` as CSV, or as people read it."""
     if as_json:
         typer.echo(json.dumps(reply, indent=2, ensure_ascii=False))
+    elif rows is not None:
+        typer.echo(as_csv_text(rows), nl=False)
     else:
         view(reply)
+
+
+def as_csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a head of all their members; members with a form of their own as JSON."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if names:
+        writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A spreadsheet takes a text that begins like a formula for one."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value

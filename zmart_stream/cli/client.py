@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Client:
 
     url: str
     token: str | None = None
+    operator: str = ""
+    """Who asks, for the record."""
 
     def get(self, *path: str, **query: object) -> dict[str, Any]:
         """The reply of a reading route. Raises DaemonUnreachableError and RequestError."""
@@ -40,13 +43,14 @@ class Client:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         connection = self._connection()
+        if not (self.operator.isascii() and self.operator.isprintable()):
+            raise UsageError("--as: a name is 1 to 64 printable ASCII characters")
         try:
             connection.request(method, self._base() + path, body, self._headers(body))
             reply = connection.getresponse()
             status, content = reply.status, reply.read()
         except (OSError, http.client.HTTPException) as error:
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise DaemonUnreachableError(f"no daemon answers at {self.url}: {said}") from None
+            raise DaemonUnreachableError(f"no daemon answers at {self.url}: {_words(error)}") from None
         finally:
             connection.close()
         return _understood(self.url, status, content)
@@ -71,6 +75,8 @@ class Client:
             headers["Content-Type"] = "application/json"
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
+        if self.operator:
+            headers["Zmart-Operator"] = self.operator
         return headers
 
 
@@ -88,6 +94,19 @@ def token_from(given: str | None, file: Path | None) -> str | None:
     if not text or text.split() != [text]:
         raise ConfigError(f"token file {named}: holds no token; write the one that `token create` printed")
     return text
+
+
+def _words(error: OSError | http.client.HTTPException) -> str:
+    """What went wrong, for people."""
+    if isinstance(error, TimeoutError):
+        return f"no reply in {TIMEOUT_S:g} s"
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
+        return "the connection was closed without a reply"
+    if isinstance(error, http.client.HTTPException):
+        return "the reply is not HTTP (https instead of http, or another program?)"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or 'is it plain http?'}"
+    return error.strerror or "the connection failed"
 
 
 def _understood(url: str, status: int, content: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from zmart_stream.cli.running import Config, Sets
 from zmart_stream.cli.tables import Column, aligned
+from zmart_stream.domain.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
@@ -26,8 +27,12 @@ def check_config(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Settings file to check.")] = None,
     sets: Sets = None,
 ) -> None:
-    """Report everything that is wrong with the settings; exit 78 if anything is."""
+    """Report everything that is wrong with the settings, and files they name that are missing; then exit 78."""
+    from zmart_stream.app.places import wrong_places  # noqa: PLC0415  off the start path of the asking verbs
+
     loaded = _load(file, sets)
+    if problems := wrong_places(loaded):
+        raise ConfigError(problems)
     keys = sum(1 for key, _ in _leaves(loaded.settings.model_dump()) if loaded.origin(key) != "default")
     typer.echo(f"{loaded.file or 'no file'}: good; profile {loaded.settings.profile}, {keys} settings given")
 

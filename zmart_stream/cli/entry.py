@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from zmart_stream.cli import asking, configuring, running, tokens
+from zmart_stream import __version__
+from zmart_stream.cli import asking, book, configuring, running, tokens
 from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, UsageError, ZmartError
 
 EXIT_FAULT = 1
@@ -29,8 +31,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"zmart-stream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Scores every KuCoin futures contract as the market moves and keeps a book of the best ten."""
+
+
 running.add_to(app)
 asking.add_to(app)
+book.add_to(app)
 configuring.add_to(app)
 tokens.add_to(app)
 

@@ -56,6 +56,19 @@ def number(value: object, digits: int = 2) -> str:
     return f"{value:,.{digits}f}".replace(",", " ")
 
 
+def signed(value: object, digits: int = 2) -> str:
+    """A figure with its sign, or a dash."""
+    text = number(value, digits)
+    return f"+{text}" if isinstance(value, int | float) and value > 0 else text
+
+
+def percent(value: object, digits: int = 2) -> str:
+    """A fraction as percent, or a dash."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return "–"
+    return f"{number(100.0 * value, digits)} %"
+
+
 def figure(value: object) -> str:
     """A figure of unknown size with six significant digits, or a dash."""
     return f"{value:.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else "–"

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from zmart_stream.cli.tables import Column, age, figure, number, show, word
+from zmart_stream.cli.tables import Column, age, figure, number, show, signed, word
 
 Reply = dict[str, Any]
 
@@ -17,8 +17,8 @@ def status(reply: Reply) -> None:
     warm_up, contracts = reply["warm_up"], reply["contracts"]
     lines = [
         ("zmart-stream", f"{reply['version']}, up {age(reply['uptime_s'])}, as of {reply['as_of']}"),
-        ("venue", f"{venue['name']} {venue['url']}, speed {venue['speed']}, {word(venue.get('status'))}"),
-        ("warm-up", "done" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}"),
+        ("venue", _venue(venue)),
+        ("warm-up", _warm_up(warm_up)),
         ("feed", _feed(feed)),
         (
             "contracts",
@@ -59,19 +59,22 @@ def rankings(reply: Reply) -> None:
 def portfolio(reply: Reply) -> None:
     """The book as a table, and why the rest is cash."""
     columns = [
-        Column("rank", right=True), Column("symbol"), Column("weight %", right=True), Column("score", right=True),
-        Column("sector"), Column("held for", right=True), Column("since"), Column("flags"),
+        Column("rank", right=True), Column("symbol"), Column("sector"), Column("weight %", right=True),
+        Column("score", right=True), Column("held for", right=True), Column("P&L USDT", right=True), Column("since"),
+        Column("flags"),
     ]  # fmt: skip
     rows = [
         [
-            word(row["rank"]), row["symbol"], number(row["weight"]), number(row["score"]), word(row.get("sector")),
-            age(row.get("age_s")), word(row["since"]), ", ".join(_flags(row)),
+            word(row["rank"]), row["symbol"], word(row.get("sector")), number(row["weight"]), number(row["score"]),
+            age(row.get("age_s")), signed(row.get("earned_usdt")), word(row["since"]), ", ".join(_flags(row)),
         ]
         for row in reply["holdings"]
     ]  # fmt: skip
     show(columns, rows)
     reason = _reason(reply.get("cash_reason"))
     typer.echo(f"cash {number(reply['cash'])} %{f': {reason}' if reason else ''}")
+    if reply.get("notice"):
+        typer.echo(reply["notice"])
     if reply.get("hold"):
         typer.echo(f"the book holds: {word(reply.get('hold_reason'))}")
     typer.echo(f"{len(rows)} of {reply['max_symbols']} places, as of {reply['as_of']}")
@@ -93,6 +96,8 @@ def explain(reply: Reply) -> None:
         [[str(gate["name"]), _value(gate["value"]), _value(gate["limit"]), _verdict(gate)] for gate in reply["gates"]],
     )
     typer.echo(_change(reply.get("change")))
+    for waiting in (reply.get("rules") or {}).get("waiting", ()):
+        typer.echo(f"a swap waits: {waiting['text']}")
 
 
 def reloaded(reply: Reply) -> None:
@@ -150,10 +155,27 @@ def _change(change: Reply | None) -> str:
     )
 
 
+def _venue(venue: Reply) -> str:
+    silent = "" if venue.get("reachable", True) else ", UNREACHABLE: it does not answer"
+    return f"{word(venue['name'])} {venue['url']}, speed {venue['speed']}, {word(venue.get('status'))}{silent}"
+
+
+def _up(feed: Reply) -> int:
+    connections = feed.get("connections") or []
+    return sum(1 for connection in connections if str(connection.get("state", "")) in ("up", "open", "live"))
+
+
+def _warm_up(warm_up: Reply) -> str:
+    if warm_up["ended"]:
+        return "done"
+    if not warm_up["of"]:
+        return "waiting for the venue's contracts"
+    return f"warming up {warm_up['done']}/{warm_up['of']}"
+
+
 def _feed(feed: Reply) -> str:
     connections = feed.get("connections") or []
-    up = sum(1 for connection in connections if str(connection.get("state", "")) in ("up", "open", "live"))
-    text = f"{up}/{len(connections)} connections up" if connections else "no connection"
+    text = f"{_up(feed)}/{len(connections)} connections up" if connections else "no connection"
     if feed.get("topics") is not None:
         text += f", {feed['topics']['covered']}/{feed['topics']['wanted']} topics"
     if rest := feed.get("rest"):
@@ -164,8 +186,14 @@ def _feed(feed: Reply) -> str:
 def _book(book: Reply) -> str:
     hold = f", holds: {word(book.get('hold_reason'))}" if book.get("hold") else ""
     change = book.get("last_change")
-    last = f"{change['at']} {change['kind']} ({change['reason']})" if change else "–"
+    last = f"{change['at']} {what(change)}" if change else "–"
     return f"{book['size']} of {book['max']}{hold}, last change {last}"
+
+
+def what(change: Reply) -> str:
+    """A change's kind, and its reason where that says more."""
+    kind, reason = str(change["kind"]), str(change["reason"])
+    return kind if kind == reason else f"{kind} ({reason})"
 
 
 def _facts(facts: Reply) -> str:

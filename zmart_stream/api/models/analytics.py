@@ -182,10 +182,19 @@ class PointRow(Row):
     benchmark: float
 
 
+class BalanceRow(Row):
+    """Whether each point's equity is the one before plus price P&L and funding less costs, to 1e-8 USDT."""
+
+    steps: int
+    difference_usdt: float
+    is_balanced: bool
+
+
 class EquityReply(Reply):
     """The paper equity over time, beside the first book held and the benchmark."""
 
     points: list[PointRow]
+    balance: BalanceRow
 
 
 class SwapRow(Row):

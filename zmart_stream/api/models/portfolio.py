@@ -77,6 +77,7 @@ class PortfolioReply(Reply):
     hold_reason: str | None
     size: int
     max_symbols: int
+    notice: str | None
 
 
 class HeldRow(Row):

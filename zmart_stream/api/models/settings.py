@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from zmart_stream.api.models import Body, Document, NoteBody, Reply, Row
 
@@ -22,8 +22,27 @@ Key = Annotated[str, AfterValidator(_key), Field(json_schema_extra={"pattern": f
 Value = bool | int | float | str | list[str] | None
 
 
+_EITHER: dict[str, Any] = {
+    "oneOf": [
+        {
+            "required": ["config_key"],
+            "properties": {"config_key": {"type": "string"}, "values": {"maxProperties": 0}},
+        },
+        {
+            "required": ["values"],
+            "properties": {
+                "config_key": {"type": "null"},
+                "values": {"minProperties": 1, "propertyNames": {"pattern": f"^{_KEY.pattern}$"}},
+            },
+        },
+    ]
+}
+
+
 class ConfigBody(NoteBody):
     """One setting as `config_key` and `config_value`, or several as `values`; null forgets what was recorded."""
+
+    model_config = ConfigDict(json_schema_extra=_EITHER)
 
     config_key: Key | None = None
     config_value: Value = None

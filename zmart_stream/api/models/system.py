@@ -10,10 +10,11 @@ from zmart_stream.api.models import Document, Reply, Row, Time
 class VenueFacts(Row):
     """The venue that is listened to."""
 
-    name: str
+    name: str | None
     url: str
     speed: float | str
     status: str
+    reachable: bool
 
 
 class WarmUpFacts(Row):

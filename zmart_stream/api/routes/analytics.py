@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 from zmart_stream.api.calls import PREFIX, Call, Handler, Route, iso
@@ -53,7 +55,7 @@ async def equity(call: Call) -> dict[str, Any]:
     asked = call.asked(EquityQuery)
     until = asked.until if asked.until is not None else call.services.now()
     points = await call.services.archive.equity(asked.since or 0, until, asked.points)
-    return {"points": [_point(point) for point in points]}
+    return {"points": [_point(point) for point in points], "balance": _balance(points)}
 
 
 async def optimize(call: Call) -> dict[str, Any]:
@@ -89,6 +91,15 @@ def _point(point: EquityMarked) -> dict[str, Any]:
     money = {name: getattr(point, name) for name in names}
     shown = {name: None if units is None else round(units / UNIT, 2) for name, units in money.items()}
     return {"at": iso(point.end), **shown}
+
+
+def _balance(points: Sequence[EquityMarked]) -> dict[str, Any]:
+    """Whether each point's equity is the one before and what flowed in between, to the last unit."""
+    gaps = [
+        then.equity - (first.equity + then.price_pnl + then.funding - then.costs) for first, then in pairwise(points)
+    ]
+    off = sum(map(abs, gaps))
+    return {"steps": len(gaps), "difference_usdt": off / UNIT, "is_balanced": off == 0}
 
 
 def _read(

@@ -22,7 +22,7 @@ async def config(call: Call) -> dict[str, Any]:
 
 async def change_config(call: Call) -> dict[str, Any]:
     """Record settings over the file; they apply at once, as a reload does, and survive restarts. Null forgets one."""
-    return await call.services.configuration.change(call.said(ConfigBody).wanted, who=call.caller.name)
+    return await call.services.configuration.change(call.said(ConfigBody).wanted, who=call.who)
 
 
 async def algorithms(call: Call) -> dict[str, Any]:
@@ -35,7 +35,7 @@ async def change_algorithm(call: Call) -> dict[str, Any]:
     name, body = call.request.match_info["name"], call.said(AlgorithmBody)
     parts = {} if body.parameters is None else body.parameters.weights
     try:
-        return await call.services.configuration.weigh(name, body.weight, parts, who=call.caller.name)
+        return await call.services.configuration.weigh(name, body.weight, parts, who=call.who)
     except KeyError:
         text = f"no scoring algorithm {name[:64]!r} can be changed here; see scoring/algorithms"
         raise RequestError("unknown_algorithm", text, algorithm=name[:64]) from None

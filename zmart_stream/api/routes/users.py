@@ -24,7 +24,7 @@ async def create_user(call: Call) -> dict[str, Any]:
     try:
         record, token = await asyncio.to_thread(call.tokens.create, body.name, tuple(dict.fromkeys(body.scopes)))
     except UsageError as error:
-        raise RequestError("name_taken", str(error)) from None
+        raise RequestError("name_taken", str(error)) from None  # in force, or reserved for the record
     except OSError as error:
         raise _not_writable(call, error) from None
     return {"user": _shown(record), "token": token}
