@@ -139,6 +139,7 @@ def test_a_blocked_contract_stays_out_until_it_is_unblocked() -> None:
     asked(book, BlockSymbol, symbol="B")
     field = standings({"A": 80.0, "B": 70.0})
     assert all(changes(book.close(T0 + n * HOUR, field)) == [] for n in range(1, 5))
+    book.reconfigure(CoreSettings(portfolio=PortfolioSettings(max_symbols=3, fill_confirm=1)), revision=2)
     refused = refusal(book, AddHolding, field, symbol="B")
     assert refused.code == "blocked"
     assert refused.facts["gates"] == [{"name": "blocked", "ok": False, "value": True, "limit": False}]

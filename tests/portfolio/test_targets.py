@@ -103,6 +103,24 @@ def test_present_weights_are_kept_and_a_newcomer_takes_over_what_left() -> None:
     assert kept_weights(problem(3, limits=Limits())).cash == 25.0
 
 
+@given(
+    present=st.lists(st.integers(1, 2_000), min_size=1, max_size=50),
+    max_weight=st.integers(200, 10_000).map(lambda x: x / 100),
+    cash=st.integers(0, 9_000).map(lambda x: x / 100),
+)
+def test_kept_weights_are_those_that_a_search_in_the_region_finds(
+    present: list[int], max_weight: float, cash: float
+) -> None:
+    held = tuple(100.0 * weight / sum(present) for weight in present)
+    limits = Limits(cash=cash, max_weight=max_weight, min_weight=0.0, max_sector_weight=100.0)
+    asked = msgspec.structs.replace(problem(len(present), limits=limits, present=held), present_cash=0.0)
+    found, region = kept_weights(asked), Region(asked)
+    searched = region.rounded(region.scaled(np.array(held)))
+    assert [round(weight * 100) for weight in found.weights.values()] == pytest.approx(searched, abs=1)
+    assert sum(round(weight * 100) for weight in found.weights.values()) + round(found.cash * 100) == 10_000
+    assert max(found.weights.values()) <= max_weight
+
+
 def test_the_buffer_is_a_fifth_of_the_target_and_at_least_a_point() -> None:
     target = {"A": 20.0, "B": 2.0, "C": 10.0}
     assert beyond_buffer({"A": 24.0, "B": 2.9, "C": 8.0}, target) == []

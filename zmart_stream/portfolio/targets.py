@@ -48,7 +48,8 @@ def kept_weights(problem: WeightProblem) -> Weights:
     )
     ordered, places = lenient.ordered()
     region = Region(ordered)
-    return _in_order(problem.symbols, places, region.rounded(region.scaled(np.array(_filled(ordered)))))
+    upper = float(region.upper[0])
+    return _in_order(problem.symbols, places, region.rounded(np.array(_capped(_filled(ordered), region.total, upper))))
 
 
 def beyond_buffer(current: Mapping[str, float], target: Mapping[str, float]) -> list[str]:
@@ -71,6 +72,26 @@ def _filled(problem: WeightProblem) -> Sequence[float]:
     mean = held / (len(problem.present) - newcomers)
     share = freed / newcomers if freed > 0.005 else mean
     return [weight if weight > 0.0 else share for weight in problem.present]
+
+
+def _capped(shares: Sequence[float], total: float, upper: float) -> list[float]:
+    """Weights in the proportions of `shares`, all above 0, none above `upper`, that sum to `total`.
+
+    What the capped ones leave goes to the rest, until none is above: as many rounds as there are capped at different
+    times, without the search that a region with sectors needs.
+    """
+    weights = [upper] * len(shares)
+    rest, left = list(range(len(shares))), float(total)
+    while rest:
+        factor = left / sum(shares[i] for i in rest)
+        below = [i for i in rest if shares[i] * factor <= upper]
+        if len(below) == len(rest):
+            for i in rest:
+                weights[i] = shares[i] * factor
+            break
+        left -= upper * (len(rest) - len(below))
+        rest = below
+    return weights
 
 
 def _in_order(symbols: Sequence[str], places: Sequence[int], hundredths: Sequence[int]) -> Weights:
