@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.storage.conftest import new_server_database
-from tests.storage.samples import START, Books, Told, block, listing, opened, writing
+from tests.storage.samples import QUICK, START, Books, Told, block, listing, opened, writing
 from zmart_stream.domain.errors import ConfigError, StorageError
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
 from zmart_stream.storage.integrity import check_book
 from zmart_stream.storage.reader import StorageReader
 from zmart_stream.storage.recovery import backup_path
+from zmart_stream.storage.venue import stored_venue
 
 NAMES = [f"A{index}USDTM" for index in range(14)]
 
@@ -71,6 +73,27 @@ def test_readers_cannot_write(url: str) -> None:
             with pytest.raises(StorageError, match=r"readonly|read-only"):
                 async with database.reading() as connection:
                     await connection.execute(text("DELETE FROM symbols"))
+
+    asyncio.run(scenario())
+
+
+def test_a_start_may_read_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    """On a machine so busy that nothing comes in time: callers are refused, a daemon that starts is not ended."""
+    in_no_time = msgspec.structs.replace(QUICK, read_timeout_s=1e-9)
+
+    async def scenario() -> None:
+        url = f"sqlite:///{tmp_path}/z.db"
+        await a_book(url)
+        async with opened(url, in_no_time) as database:
+            assert await stored_venue(database) is None
+            assert (await check_book(database)).holdings
+            reader = StorageReader(database)
+            assert await reader.last_ts()
+            assert (await reader.load_state("1.0")).book.holdings
+            async with writing(database) as writer:
+                writer.put([listing("ZUSDTM")])
+            with pytest.raises(StorageError, match="a read took longer"):
+                await reader.symbols()
 
     asyncio.run(scenario())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -56,6 +56,21 @@ class Database:
             await self.close()
             raise
 
+    async def open_to_read(self) -> None:
+        """Connect readers only, beside a daemon that runs or none; nothing is locked, made or migrated.
+
+        Raises StorageError: no database there, or it cannot be read; ConfigError as `open`.
+        """
+        if self.path is not None and not self.path.exists():
+            raise StorageError(f"there is no database at {self.path} yet")
+        self._reader = self._file_reader(self.path) if self.path is not None else self._server_reader()
+        try:
+            async with self.reading() as connection:
+                await connection.execute(text("SELECT 1"))
+        except BaseException:
+            await self.close()
+            raise
+
     async def close(self) -> None:
         """Close the readers first, so that the last to leave, and to checkpoint, is the writer."""
         for engine in (self._reader, self._writer):
@@ -73,14 +88,18 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A read-only transaction with one consistent view. Raises StorageError when it fails or takes too long."""
+    async def reading(self, *, at_start: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A read-only transaction with one consistent view. Raises StorageError when it fails or takes too long.
+
+        `at_start`: nobody writes yet, and nothing goes on without the answer; a busy machine may take its time.
+        """
+        within_s = self.settings.give_up_s if at_start else self.settings.read_timeout_s
         assert self._reader is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
         try:
-            async with asyncio.timeout(self.settings.read_timeout_s), self._reader.begin() as connection:
+            async with asyncio.timeout(within_s), self._reader.begin() as connection:
                 yield connection
         except TimeoutError as error:
-            raise StorageError(f"a read took longer than {self.settings.read_timeout_s} s") from error
+            raise StorageError(f"a read took longer than {within_s} s") from error
         except ERRORS as error:
             raise StorageError(f"a read failed: {error}") from error
 
@@ -151,18 +170,14 @@ class Database:
             if finding is not None:
                 return finding
             await connection.run_sync(ensure_schema)
-        self._reader = self._engine(sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0)
-        sqlite.prepare(self._reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
+        self._reader = self._file_reader(path)
         return None
 
     def _is_checked(self, path: Path) -> bool:
         return path.exists() and path.stat().st_size <= self.settings.check_bytes
 
     async def _open_server(self) -> None:
-        if find_spec("asyncpg") is None:
-            raise ConfigError(
-                "storage.url: PostgreSQL needs asyncpg: pip install -e '.[postgres]', or use sqlite:///FILE"
-            )
+        _need_server_driver()
         self._writer = self._engine(self.url, pool_size=1, max_overflow=0)
         event.listen(self._writer.sync_engine, "connect", _take_server_lock)
         try:
@@ -171,8 +186,17 @@ class Database:
                 await connection.run_sync(ensure_schema)
         except ERRORS as error:
             raise StorageError(f"{self.url.render_as_string()} cannot be opened: {error}") from error
+        self._reader = self._server_reader()
+
+    def _file_reader(self, path: Path) -> AsyncEngine:
+        reader = self._engine(sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0)
+        sqlite.prepare(reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
+        return reader
+
+    def _server_reader(self) -> AsyncEngine:
+        _need_server_driver()
         limits = {"default_transaction_read_only": "on", "statement_timeout": f"{self.settings.read_timeout_s:g}s"}
-        self._reader = self._engine(
+        return self._engine(
             self.url,
             pool_size=self.settings.pool_size,
             pool_recycle=self.settings.pool_recycle_s,
@@ -205,6 +229,11 @@ class Database:
             if engine is not None:
                 await engine.dispose()
         self._reader = self._writer = None
+
+
+def _need_server_driver() -> None:
+    if find_spec("asyncpg") is None:
+        raise ConfigError("storage.url: PostgreSQL needs asyncpg: pip install -e '.[postgres]', or use sqlite:///FILE")
 
 
 def _take_server_lock(connection: Any, _record: Any) -> None:

@@ -92,7 +92,7 @@ def book_problems(book: Portfolio, last: PortfolioChange | None, max_symbols: in
 
 async def check_book(database: Database, max_symbols: int = MAX_SYMBOLS) -> Portfolio:
     """The stored book. Raises BrokenBookError, which names every problem that stops a daemon, and the ways out."""
-    async with database.reading() as connection:
+    async with database.reading(at_start=True) as connection:
         book = await stored_portfolio(connection)
         found = [finding for finding in await findings(connection, max_symbols, whole=False) if finding.stops]
     if found:

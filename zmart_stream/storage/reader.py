@@ -66,7 +66,7 @@ class StorageReader(SignalPages):
         """Begin a session and read what the last one left. Once, before the writer runs."""
         session = await self._begin_session(release)
         problems: list[str] = []
-        async with self._database.reading() as connection:
+        async with self._database.reading(at_start=True) as connection:
             sequence, snapshot_ts, snapshot = await _snapshot(connection, problems)
             blocks = await self._blocks(connection, problems)
             revision, settings = await _revision(connection)
@@ -98,7 +98,7 @@ class StorageReader(SignalPages):
 
     async def last_ts(self) -> int | None:
         """The newest market time stored (ns): where a sandbox venue must start after."""
-        async with self._database.reading() as connection:
+        async with self._database.reading(at_start=True) as connection:
             return await _last_ts(connection)
 
     async def scores(self, symbol: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ class StorageReader(SignalPages):
         There are some only if snapshots were given up while commits failed. A ledger's first mark is not made anew.
         """
         unknown = _unknown_points(snapshot_ts)
-        async with self._database.reading() as connection:
+        async with self._database.reading(at_start=True) as connection:
             found = (await connection.execute(select(tables.equity_points.c.end_ns).where(unknown).limit(1))).first()
         if found is not None:
             async with self._database.writing() as connection:

@@ -11,7 +11,7 @@ from zmart_stream.storage.database import Database
 
 async def stored_venue(database: Database) -> str | None:
     """The name that the database keeps; None: it has had no venue yet."""
-    async with database.reading() as connection:
+    async with database.reading(at_start=True) as connection:
         found: str | None = (await connection.execute(select(tables.venue.c.identity))).scalar()
     return found
 

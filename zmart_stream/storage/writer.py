@@ -145,7 +145,7 @@ class StorageWriter:
 
     async def _load(self) -> None:
         """Where the sequence stands, and which contracts have a row."""
-        async with self._database.reading() as connection:
+        async with self._database.reading(at_start=True) as connection:
             for table in _SEQUENCED:
                 newest = (await connection.execute(select(func.max(table.c.sequence)))).scalar()
                 self._sequence = max(self._sequence, newest or 0)
