@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from zmart_stream import __version__
-from zmart_stream.cli import asking, book, configuring, running, tokens
+from zmart_stream.cli import asking, book, configuring, doctoring, running, tokens
 from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, UsageError, ZmartError
 
 EXIT_FAULT = 1
@@ -53,6 +53,7 @@ asking.add_to(app)
 book.add_to(app)
 configuring.add_to(app)
 tokens.add_to(app)
+doctoring.add_to(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

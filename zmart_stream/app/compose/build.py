@@ -107,6 +107,7 @@ async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExi
     stack.push_async_callback(database.close)
     for notice in database.notices:
         log.warning("storage.notice", reason=notice)
+    await check_book(database)
     reader = StorageReader(database)
     child = None
     if sources.sandbox:
@@ -114,7 +115,6 @@ async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExi
         stack.push_async_callback(child.stop)
         await child.start()
     venue = await known_to(database, await find_venue(settings, child))
-    await check_book(database)
     return Opened(folder, database, await reader.load_state(__version__), venue, child)
 
 
