@@ -18,9 +18,10 @@ from zmart_stream.sandbox.hostile import BREAKING, FORMS
 AGAIN_S = 5.0  # longer than a quiet machine needs to notice a fault that has no duration
 REPEAT_S = 60.0  # a warning of one reason is written at most so often
 LATER_LISTED = "UNIUSDTM"
+# later than any daemon starts, and hardly later than the test that looks for it
 SCENARIO = f"""
 [[fault]]
-at = 25
+at = 75
 kind = "list"
 symbols = ["{LATER_LISTED}"]
 """
