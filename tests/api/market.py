@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.api.shelf import Dials
+from tests.api.shelf import VENUE, Dials
 from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.api.calls import Services
 from zmart_stream.app.archive import StoredArchive
@@ -30,23 +30,23 @@ CONTRACTS = 16
 
 
 class Market:
-    """A small market a few hours after its start, with a book."""
+    """A small market an hour after its start, with a book."""
 
-    def __init__(self, seed: int, *, hours: int = 3, settings: CoreSettings | None = None) -> None:
+    def __init__(self, seed: int, *, hours: float = 1.2, settings: CoreSettings | None = None) -> None:
         settings = settings or CoreSettings()
         self.engine = Engine(settings, build_scorers(settings.scoring), session=1)
         self.session = Session(seed, CONTRACTS)
         self.told: list[Message] = []
         self.reads = ReadModel(
             self.engine,
-            venue=lambda: {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "sandbox": True},
+            venue=lambda: dict(VENUE),
             feed=dict,
             storage=dict,
             config=dict,
         )
         for message in self.session.start():
             self.take(message)
-        for message in self.session.run(T0 + HOUR // 12, T0 + hours * HOUR):
+        for message in self.session.run(T0 + HOUR // 12, T0 + int(hours * HOUR)):
             self.take(message)
 
     def take(self, message: Message) -> list[Message]:
@@ -88,8 +88,8 @@ class Market:
         told = self.take(command)
         for message in told:
             if isinstance(message, CommandDone) and not message.accepted:
-                raise CommandRefusedError(message.code, message.detail)
+                raise CommandRefusedError(message.code, message.detail, **message.facts)
         return told
 
     async def load_sample_data(self) -> dict[str, Any]:
-        return {"symbols": CONTRACTS}
+        return {"success": True, "symbols": CONTRACTS}

@@ -19,6 +19,9 @@ AS_OF = "2026-11-22T14:10:30.544Z"
 SYMBOLS = ("XBTUSDTM", "ETHUSDTM", "SOLUSDTM")
 
 
+VENUE = {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "sandbox": True}
+
+
 class Shelf:
     """The reads: three contracts, one of them held, one not eligible."""
 
@@ -31,7 +34,7 @@ class Shelf:
         return {
             "version": "0.1.0",
             "as_of": AS_OF,
-            "venue": {"name": "sandbox", "url": "http://127.0.0.1:9", "speed": 60.0, "status": "open", "reachable": True},
+            "venue": {**VENUE, "status": "open", "reachable": True},
             "feed": {
                 "connections": [{"name": "ws-1", "state": "up"}, {"name": "ws-2", "state": "down"}],
                 "topics": {"wanted": 9, "covered": 8},

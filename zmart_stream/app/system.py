@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from zmart_stream.app.clock import Clock
+from zmart_stream.app.facade import Facade
 from zmart_stream.app.inbox import Inbox
 from zmart_stream.app.runner import Runner
 from zmart_stream.app.venue_process import VenueProcess
@@ -105,6 +106,7 @@ class System:
     recorder: Recording | None
     venue: VenueProcess | None
     manager: ServiceManager
+    facade: Facade  # for code that embeds the package
     serve: Callable[[], Awaitable[Closable]]
     reload: Callable[[], Awaitable[Mapping[str, Any]]]
     venue_time: Callable[[], Awaitable[int]]

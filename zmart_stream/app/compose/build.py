@@ -23,6 +23,7 @@ from zmart_stream.app.compose.past import judges_of, restored_engine
 from zmart_stream.app.config import Loaded, Sources
 from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
+from zmart_stream.app.facade import Facade
 from zmart_stream.app.inbox import Inbox
 from zmart_stream.app.metering import Meter
 from zmart_stream.app.read_model import ReadModel
@@ -154,9 +155,10 @@ class _Assembly:
         """Everything, ready to run; `opened` is closed at the end."""
         venue, folder = self.opened.venue, self.opened.folder
         stored = StorageReader(self.opened.database)
+        commander = RunnerCommander(self.runner, self.engine, is_sandbox=lambda: self.door.venue.is_sandbox)
         services = Services(
             reader=self.reads,
-            commander=RunnerCommander(self.runner, self.engine, is_sandbox=lambda: self.door.venue.is_sandbox),
+            commander=commander,
             archive=StoredArchive(stored),
             configuration=RunningSettings(self.reload, self._record),
             now=self.clock.now,
@@ -173,6 +175,7 @@ class _Assembly:
             recorder=self.recorder,
             venue=self.opened.child,
             manager=Notifier(),
+            facade=Facade(reader=self.reads, commander=commander, now=self.clock.now),
             serve=lambda: open_api(self.settings.api, folder, services),
             reload=self.reload.run,
             venue_time=self.rest.server_time,
