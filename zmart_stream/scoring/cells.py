@@ -13,7 +13,6 @@ from math import nan
 import numpy as np
 
 from zmart_stream.scoring.base import FloatArray
-from zmart_stream.scoring.normalise import NOWHERE, Piece
 
 _SINGLE = 5
 
@@ -23,14 +22,14 @@ class Cell:
 
     `raw` holds finite values or nan; `terms` weight × pct of the weighted parts, 0 where absent; `counted` what the
     parts whose count moves between closes had seen when they were weighed; `there` which weighted parts are present, a
-    bit each, `present` their weight; `above` s − 50, 0 if none is; `confidence` c and `gain` w·c / Σ w. `pieces` of
-    their cross-sections are where the weighted parts were last: a value rarely leaves its piece.
+    bit each, `present` their weight; `above` s − 50, 0 if none is; `confidence` c and `gain` w·c / Σ w. `places`
+    in their cross-sections are where the weighted parts were last (0: unknown): a value rarely leaves its piece.
     """
 
-    __slots__ = ("above", "confidence", "counted", "gain", "pieces", "present", "raw", "terms", "there")
+    __slots__ = ("above", "confidence", "counted", "gain", "places", "present", "raw", "terms", "there")
 
     raw: list[float]
-    pieces: list[Piece]
+    places: list[int]
     terms: list[float]
     counted: list[float]
     there: int
@@ -65,7 +64,7 @@ class Table:
             cell.raw, cell.terms, cell.counted = values[:parts], values[parts:terms], values[terms:counted]
             there, cell.present, cell.above, cell.confidence, cell.gain = values[counted:]
             cell.there = int(there)
-            cell.pieces = [NOWHERE] * len(cell.terms)
+            cell.places = [0] * len(cell.terms)
         return cell
 
     def close(self, rows: Iterable[int] | None = None) -> None:

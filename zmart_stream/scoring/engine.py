@@ -76,21 +76,24 @@ class ScoringEngine(Board):
                 return self._recount(state, ts)
             component.touch_failures = 0
             cell = component.cells[row] or component.open(row)
-            raw, terms, pieces = cell.raw, cell.terms, cell.pieces
-            for place, i, j, weight, section in slots:
+            raw, terms, places = cell.raw, cell.terms, cell.places
+            for place, i, j, weight, section, knots, levels in slots:
                 value, before = values[place], raw[i]
                 if value == before:
                     continue
                 if value - value == 0.0 and before == before:
                     raw[i] = value
                     still = False
-                    if section.few:
-                        terms[j] = weight * section.pct(value)
-                        continue
-                    low, high, start, width, base, rise = pieces[j]  # section.pct, written out
+                    at = places[j]
+                    low, high = knots[at - 1], knots[at]
                     if not low < value <= high:
-                        pieces[j] = _, _, start, width, base, rise = section.piece(value)
-                    terms[j] = weight * (base + rise * ((value - start) / width))
+                        places[j] = at = section.place(value)
+                        low, high = knots[at - 1], knots[at]
+                    if at:  # section.pct, written out
+                        base = levels[at - 1]
+                        terms[j] = weight * (base + (levels[at] - base) * ((value - low) / (high - low)))
+                    else:
+                        terms[j] = weight * section.pct(value)
                 elif value - value == 0.0 or before == before:  # a part appears or vanishes
                     return self._touch_whole(state, moves, ts)
             present = cell.present

@@ -20,8 +20,8 @@ from zmart_stream.scoring.isolation import checked_close, checked_touch
 from zmart_stream.scoring.normalise import CrossSection
 from zmart_stream.scoring.registry import components
 
-Slot = tuple[int, int, int, float, CrossSection]
-"""Place among the values of a touch, part index, place among the terms, weight, cross-section."""
+Slot = tuple[int, int, int, float, CrossSection, list[float], list[float]]
+"""Place among the values of a touch, part index, place among the terms, weight, cross-section, its knots and levels."""
 Plan = tuple[tuple[int, Component, TouchParts, tuple[Slot, ...]], ...]
 
 WITHIN = tuple(moves for moves in Moves if moves not in AT_CLOSE)
@@ -279,9 +279,10 @@ class Lineup:
         for k, component in enumerate(self.components):
             terms = [i for i, _ in component.weighted]
             for indexes, touch in _touches(component, moves):
+                sections = [component.sections[i] for i in indexes]
                 slots = [
-                    (n, i, terms.index(i), component.parts[i].weight, component.sections[i])
-                    for n, i in enumerate(indexes)
+                    (n, i, terms.index(i), component.parts[i].weight, section, section.knots, section.levels)
+                    for n, (i, section) in enumerate(zip(indexes, sections, strict=True))
                 ]
                 yield k, component, touch, tuple(slots)
 

@@ -6,9 +6,8 @@ beyond the ends the end's value. With fewer than 8 values: 100 × Φ((x − loca
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
-from math import erf, inf, sqrt
+from math import erf, nan, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -19,10 +18,6 @@ from zmart_stream.scoring.base import FloatArray, Part
 LEAST = 8
 """Fewer values than this say too little about a percentile."""
 
-Piece = tuple[float, float, float, float, float, float]
-"""(low, high, start, width, base, rise): for low < x <= high the percentile is base + rise * ((x - start) / width)."""
-NOWHERE: Piece = (inf, -inf, 0.0, 1.0, 0.0, 0.0)
-"""No value lies on it."""
 ROOT2 = sqrt(2.0)
 _NORMAL = NormalDist()
 
@@ -32,9 +27,12 @@ class CrossSection:
 
     The scalar and the vectorised map do the same operations in the same order: equal bit for bit. With `few` values
     the reference curve takes the line's place.
+
+    `knots` and `levels` are values and mid-ranks as floats that all contracts share: a message finds them in the
+    processor's caches, where copies a contract would not all fit.
     """
 
-    __slots__ = ("_mids", "_values", "ascending", "count", "few", "part")
+    __slots__ = ("_mids", "_values", "count", "few", "knots", "levels", "part")
 
     def __init__(self, part: Part, values: FloatArray, mids: FloatArray, count: int) -> None:
         """`values` distinct and ascending with their `mids`; `freeze` makes them from raw values."""
@@ -43,7 +41,8 @@ class CrossSection:
         self.few = count < LEAST
         self._values = values
         self._mids = mids
-        self.ascending = array("d", values.tobytes())  # a list would be thousands of objects to make at each close
+        self.knots: list[float] = [nan] if self.few else values.tolist()
+        self.levels: list[float] = [nan] if self.few else mids.tolist()
 
     @classmethod
     def freeze(cls, part: Part, raw: FloatArray) -> CrossSection:
@@ -63,19 +62,19 @@ class CrossSection:
         """Percentile of a finite raw value, 0..100."""
         if self.few:
             return self._reference(x)
-        _, _, start, width, base, rise = self.piece(x)
-        return base + rise * ((x - start) / width)
+        place, levels = self.place(x), self.levels
+        if not place:
+            return levels[-1] if x > self.knots[0] else levels[0]
+        low, base = self.knots[place - 1], levels[place - 1]
+        return base + (levels[place] - base) * ((x - low) / (self.knots[place] - low))
 
-    def piece(self, x: float) -> Piece:
-        """The piece of the line that `x` lies on; flat before the first value and after the last."""
-        values, mids = self.ascending, self._mids
-        index = bisect_left(values, x)
-        if 0 < index < len(values):
-            low, high, base = values[index - 1], values[index], float(mids[index - 1])
-            return low, high, low, high - low, base, float(mids[index]) - base
-        if index:
-            return values[-1], inf, values[-1], 1.0, float(mids[-1]), 0.0
-        return -inf, values[0], values[0], 1.0, float(mids[0]), 0.0
+    def place(self, x: float) -> int:
+        """The knot at which the piece of line ends that `x` lies on: above the one before, up to this one.
+
+        0 if it lies on none: it is not above the first value, or above the last, or there are few.
+        """
+        index = bisect_left(self.knots, x)
+        return index if index < len(self.knots) else 0
 
     def pct_all(self, raw: FloatArray) -> FloatArray:
         """Percentiles of many raw values, shape (n,); nan stays nan."""
