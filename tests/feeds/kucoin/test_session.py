@@ -304,6 +304,17 @@ def test_replayed_trades_are_dropped_late_ones_count_and_a_new_numbering_is_beli
     assert [m.sequence for m in talk.hear(trade(1, NOW + 11 * SECOND), trade(2, NOW + 11 * SECOND))] == [1, 2]
 
 
+def test_a_trade_that_two_hundred_others_overtook_still_counts_once() -> None:
+    """Seconds of a busy contract, as a venue that stood still for a moment may send them before it."""
+    sequences = Sequences(SETTINGS.restart_ns)
+    talk = Talk(sequences=sequences)
+    talk.opened(("execution", "A"))
+    others = [trade(number, NOW + number) for number in range(1, 402, 2)]
+    got = talk.hear(*others, trade(2, NOW + 2), trade(2, NOW + 2))
+    assert [m.sequence for m in got[-2:]] == [401, 2]
+    assert sequences.repeated == {"trade": 1, "trade_late": 1}
+
+
 def test_the_same_frames_over_two_connections_count_once() -> None:
     sequences = Sequences(SETTINGS.restart_ns)
     one, two = Talk(sequences=sequences), Talk(sequences=sequences)

@@ -11,9 +11,11 @@ Table = dict[str, tuple[int, int]]
 SAME_SETTLEMENT_NS = 600_000_000_000
 """Two reports of a settlement closer than this are one: intervals are an hour at least."""
 
+REMEMBERED = 256
+"""Trades of a contract whose sequence is kept one by one: a repetition among them is told from one that came late.
 
-REMEMBERED = 64
-"""Trades of a contract whose sequence is kept one by one: a repetition among them is told from one that came late."""
+Several seconds of a busy contract, so that neither end's standstill makes a late trade look like a repetition.
+"""
 
 
 class Sequences:
