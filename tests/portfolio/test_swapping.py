@@ -11,6 +11,7 @@ import pytest
 from tests.portfolio.builders import HOUR, T0, manager, standings
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import PortfolioChange
+from zmart_stream.domain.settings import CoreSettings, PortfolioSettings
 from zmart_stream.portfolio.economics import Leg, price_leg
 from zmart_stream.portfolio.symbols import SymbolManager
 
@@ -136,8 +137,19 @@ def test_the_verdict_is_for_whoever_asks() -> None:
     assert not book.swap_verdict("B", "M", field, extra_points=500.0).pays
 
 
+def test_a_holding_whose_swap_does_not_pay_protects_itself_and_no_other() -> None:
+    book = held({**SPREADS, "B": nan})
+    told = closes(book, 99.0, 2)
+    assert [(c.symbol_in, c.symbol_out) for made in told for c in made] == [("N", "A")]
+    assert (book.memory.pairs, book.memory.waiting) == ({}, {})  # N no longer waits for the place of B
+
+
 def test_with_the_machine_off_no_close_counts_towards_a_swap() -> None:
-    book = held(automatic=False)
-    book.adopt(held().portfolio, [])
-    closes(book, 99.0, 5)
+    book = held()
+    closes(book, 73.0, 2)
+    assert book.memory.pairs
+    assert book.memory.waiting
+    off = PortfolioSettings(automatic=False, max_symbols=2, min_hold_s=0.0, confirm=2)
+    book.reconfigure(CoreSettings(portfolio=off), revision=2)
+    assert closes(book, 99.0, 1, 2) == [[]]
     assert (book.memory.pairs, book.memory.waiting) == ({}, {})
