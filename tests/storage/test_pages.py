@@ -40,7 +40,7 @@ def marked(hour: int, equity: int, **flows: int) -> EquityMarked:
 def chain(hours: int, seed: int) -> list[EquityMarked]:
     """A ledger's points that balance."""
     chance, equity = random.Random(seed), 10**13
-    points = [marked(0, equity)]
+    points = [msgspec.structs.replace(marked(0, equity), cash=equity)]
     for hour in range(1, hours):
         pnl, funding, costs = chance.randint(-(10**9), 10**9), chance.randint(-(10**7), 10**7), chance.randint(0, 10**6)
         equity += pnl + funding - costs

@@ -8,9 +8,13 @@ import msgspec
 from sqlalchemy import select
 
 from tests.storage.samples import HOUR, QUICK, START, block, closed, opened, writing
+from tests.storage.test_pages import balances, chain
+from tests.storage.test_signals import entry, life, settled, signal
 from zmart_stream.domain.bars import BarsAmended
+from zmart_stream.domain.signals import SignalReceived
 from zmart_stream.storage import tables
-from zmart_stream.storage.items import SnapshotTaken
+from zmart_stream.storage.integrity import findings
+from zmart_stream.storage.items import OutboxFilled, SnapshotTaken
 from zmart_stream.storage.reader import StorageReader
 from zmart_stream.storage.retention import prune
 
@@ -116,5 +120,61 @@ def test_an_unreadable_snapshot_or_block_is_done_without(url: str) -> None:
             assert state.snapshot_ts == START
             assert [b.start for b in state.blocks] == [START + HOUR]
             assert len(state.problems) == 2
+
+    asyncio.run(scenario())
+
+
+def test_equity_thins_to_days_and_still_balances(url: str) -> None:
+    """Whole days beyond the age keep their last point; a day on which a ledger began keeps all of them."""
+    settings = msgspec.structs.replace(SETTINGS, equity_hourly_s=8 * 86400.0)
+    points = chain(24 * 60, seed=9)
+    now = points[-1].end + 5 * HOUR
+    cut = (now - 8 * DAY) // DAY * DAY
+
+    async def scenario() -> None:
+        async with opened(url, settings) as database:
+            async with writing(database) as writer:
+                writer.put(points)
+            went = 0
+            while True:
+                async with database.writing() as connection:
+                    gone = await prune(connection, now, settings)
+                went += gone
+                if not gone:
+                    break
+            left = await StorageReader(database).equity()
+            async with database.reading() as connection:
+                assert await findings(connection, whole=True) == []
+        began = (points[0].end - 1) // DAY
+        kept = [p for p in points if p.end > cut or p.end % DAY == 0 or (p.end - 1) // DAY == began]
+        assert [point.end for point in left] == [point.end for point in kept]
+        assert [point.equity for point in left] == [point.equity for point in kept]
+        assert went == len(points) - len(left)
+        assert balances(left)
+        assert sum(point.costs for point in left) == sum(point.costs for point in points)
+
+    asyncio.run(scenario())
+
+
+def test_processed_signals_and_sent_messages_go(url: str) -> None:
+    """What waits stays, and an outcome that comes for a signal that is gone ends nobody."""
+    old, waiting, young = signal(1), signal(2), signal(3, received=START + 40 * DAY)
+    sent = entry(1, state="delivered", attempts=1, done=1)
+    settings = msgspec.structs.replace(SETTINGS, signals_kept_s=32 * 86400.0)
+
+    async def scenario() -> None:
+        async with opened(url, settings) as database:
+            async with writing(database) as writer:
+                writer.put([*life(old), SignalReceived(ts=START, signal=waiting), *life(young)])
+                writer.put([OutboxFilled(ts=1, entries=(sent, entry(2)))])
+            async with database.writing() as connection:
+                assert await prune(connection, START + 41 * DAY, settings) == 2
+            reader = StorageReader(database)
+            assert {row["id"] for row in await reader.signals()} == {waiting.id, young.id}
+            assert (await reader.statistics())["rows"]["signal_steps"] == 5
+            assert await reader.outbox_counts() == {"pending": 1, "delivered": 0, "dead": 0}
+            async with writing(database) as writer:
+                writer.put([settled(old), settled(young)])
+            assert (await reader.statistics())["rows"]["signal_outcomes"] == 1
 
     asyncio.run(scenario())

@@ -139,6 +139,20 @@ def stored(told: list[Message]) -> list[Message]:
     return [message for message in told if type(message).__name__.startswith("Signal")]
 
 
+def entry(number: int, **facts: Any) -> OutboxEntry:
+    known = {
+        "id": uuid(number),
+        "event_id": f"e{number}",
+        "event_type": "portfolio_change",
+        "endpoint": "hook",
+        "payload": '{"a": "\x00"}',
+        "created": 5,
+        "next_attempt": 5 + number,
+        **facts,
+    }
+    return msgspec.convert(known, OutboxEntry)
+
+
 def test_a_life_comes_back_step_by_step(url: str) -> None:
     books, one = Books(), signal(1, idempotency_key="k1")
     change = books.change("add", [NAME], symbol_in=NAME, reason="signal", who=f"signal:{one.id}")
@@ -286,18 +300,7 @@ def test_a_start_learns_of_signals_after_the_snapshot(url: str) -> None:
 
 
 def test_the_outbox_is_written_with_what_it_tells_of(url: str) -> None:
-    entries = tuple(
-        OutboxEntry(
-            id=uuid(number),
-            event_id=f"e{number % 2}",
-            event_type="portfolio_change",
-            endpoint=f"hook{number // 2}",
-            payload='{"a": "\x00"}',
-            created=5,
-            next_attempt=5 + number,
-        )
-        for number in range(4)
-    )
+    entries = tuple(entry(n, event_id=f"e{n % 2}", endpoint=f"hook{n // 2}") for n in range(4))
     sent = msgspec.structs.replace(entries[0], state="delivered", attempts=1, done=9)
     failed = msgspec.structs.replace(entries[1], attempts=1, next_attempt=99, last_error="timed out")
 

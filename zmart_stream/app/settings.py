@@ -239,6 +239,15 @@ class StorageTable(Table):
     scores_hourly: Duration = Field(
         90 * 86400.0, ge=86400, description="Age until which hourly scores are kept; older ones thin to one a day."
     )
+    equity_hourly: Duration = Field(
+        365 * 86400.0, ge=8 * 86400, description="Age until which every point of the equity is kept; then one a day."
+    )
+    signals_kept: Duration = Field(
+        365 * 86400.0, ge=32 * 86400, description="Age at which processed signals are deleted, outcomes included."
+    )
+    outbox_kept: Duration = Field(
+        7 * 86400.0, ge=3600, description="Real time for which messages that were sent, or given up, stay on record."
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,9 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, For
 
 from zmart_stream.storage.columns import DOCUMENT, METADATA, UtcTime, identifier
 
+FLOWS = ("price_pnl", "funding", "costs", "traded")
+"""What a point sums since the one before it."""
+
 equity_points = Table(
     "equity_points",
     METADATA,

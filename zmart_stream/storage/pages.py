@@ -12,11 +12,11 @@ from zmart_stream.engine.ids import symbol_id
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
 from zmart_stream.storage.ledger_rows import marked_of, measured_of, paid_of, traded_of
+from zmart_stream.storage.ledger_tables import FLOWS
 from zmart_stream.storage.rows import change_of
 
 _history = tables.portfolio_history
 _points = tables.equity_points
-_FLOWS = ("price_pnl", "funding", "costs", "traded")
 
 
 class BookPages:
@@ -151,10 +151,10 @@ def _thinned(within: list[ColumnElement[bool]], points: int) -> Select[Any]:
     summed = (
         select(
             func.max(parted.c.end_ns).label("last"),
-            *[cast(func.sum(parted.c[name]), BigInteger).label(name) for name in _FLOWS],
+            *[cast(func.sum(parted.c[name]), BigInteger).label(name) for name in FLOWS],
         )
         .group_by(parted.c.part)
         .subquery("summed")
     )
-    own = [column for column in _points.c if column.name not in _FLOWS]
-    return select(*own, *[summed.c[name] for name in _FLOWS]).join(summed, summed.c.last == _points.c.end_ns)
+    own = [column for column in _points.c if column.name not in FLOWS]
+    return select(*own, *[summed.c[name] for name in FLOWS]).join(summed, summed.c.last == _points.c.end_ns)

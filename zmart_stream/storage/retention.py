@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Table,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.market import DAY_S, HOUR_S
 from zmart_stream.storage import tables
+from zmart_stream.storage.ledger_tables import FLOWS
 from zmart_stream.storage.settings import StorageSettings
 
 SECOND = 1_000_000_000
+DAYS_AT_ONCE = 30
+"""Days of equity that one run thins."""
 
 
 async def prune(connection: AsyncConnection, now: int, settings: StorageSettings) -> int:
@@ -21,6 +38,9 @@ async def prune(connection: AsyncConnection, now: int, settings: StorageSettings
     went = await _delete(connection, scores, _thinned(now, settings), limit)
     went += await _delete(connection, blocks, _outside(blocks, now, settings), limit)
     went += await _delete(connection, amendments, _outside(amendments, now, settings), limit)
+    went += await _delete(connection, tables.signals, _processed(now, settings), limit)
+    went += await _delete(connection, tables.outbox, _done(settings), limit)
+    went += await _thin_equity(connection, now, settings)
     return went + await _forget_snapshots(connection, settings.snapshots_kept)
 
 
@@ -31,6 +51,45 @@ def _thinned(now: int, settings: StorageSettings) -> ColumnElement[bool]:
         and_(end < now - int(settings.scores_full_s) * SECOND, end % (HOUR_S * SECOND) != 0),
         and_(end < now - int(settings.scores_hourly_s) * SECOND, end % (DAY_S * SECOND) != 0),
     )
+
+
+def _processed(now: int, settings: StorageSettings) -> ColumnElement[bool]:
+    """Signals at their end, of an age; their steps, opinions and outcomes go with them."""
+    signals = tables.signals
+    old = signals.c.received_ns < now - int(settings.signals_kept_s) * SECOND
+    return and_(signals.c.processed_at.is_not(None), old)
+
+
+def _done(settings: StorageSettings) -> ColumnElement[bool]:
+    """Entries of the outbox that were sent or given up; they carry real time."""
+    return tables.outbox.c.done_ns < time.time_ns() - int(settings.outbox_kept_s) * SECOND
+
+
+async def _thin_equity(connection: AsyncConnection, now: int, settings: StorageSettings) -> int:
+    """Of whole UTC days of an age, only the last point stays; it takes over the day's flows, so that it balances.
+
+    A day on which a ledger began, or on which nothing was held, stays as it is.
+    """
+    points = tables.equity_points
+    day_ns = DAY_S * SECOND
+    until = (now - int(settings.equity_hourly_s) * SECOND) // day_ns * day_ns
+    day = (points.c.end_ns - 1) // day_ns
+    still = and_(*(points.c[name] == 0 for name in FLOWS), points.c.equity == points.c.cash)
+    sums = [cast(func.sum(points.c[name]), BigInteger).label(name) for name in FLOWS]
+    days = (
+        select(func.min(points.c.end_ns).label("first"), func.max(points.c.end_ns).label("last"), *sums)
+        .where(points.c.end_ns <= until)
+        .group_by(day)
+        .having(func.count() > 1, func.sum(case((still, 1), else_=0)) == 0)
+        .limit(DAYS_AT_ONCE)
+    )
+    went = 0
+    for whole in (await connection.execute(days)).all():
+        flows = {name: getattr(whole, name) for name in FLOWS}
+        await connection.execute(update(points).where(points.c.end_ns == whole.last).values(flows))
+        gone = delete(points).where(points.c.end_ns >= whole.first, points.c.end_ns < whole.last)
+        went += (await connection.execute(gone)).rowcount
+    return went
 
 
 def _outside(table: Table, now: int, settings: StorageSettings) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes, times and ages. Durations are real seconds; ages of scores and bars are market seconds."""
+    """Sizes, times and ages. Durations are real seconds; ages of what is stored are market seconds."""
 
     queue_size: int = 20_000  # rows waiting for the writer
     batch_rows: int = 200
@@ -19,6 +19,9 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     snapshots_kept: int = 3
     scores_full_s: float = 7 * 86400.0
     scores_hourly_s: float = 90 * 86400.0
+    equity_hourly_s: float = 365 * 86400.0
+    signals_kept_s: float = 365 * 86400.0
+    outbox_kept_s: float = 7 * 86400.0  # real seconds after an entry is done
     window_hours: int = 240  # hour bars worth keeping; the margin comes on top
     window_days: int = 60
     bars_margin: int = 24  # bars kept beyond the windows

@@ -14,6 +14,7 @@ from zmart_stream.storage.tables import ACTIVE, REMOVED
 
 _composition = tables.portfolio_composition
 _active = _composition.c.status == ACTIVE
+_signal = tables.signals
 
 
 class Statements:
@@ -56,7 +57,7 @@ class Statements:
         self.signal = self._once(tables.signals)
         self.step = self._once(tables.signal_steps)
         self.opinion = self._once(tables.signal_evaluations)
-        self.outcome = self._once(tables.signal_outcomes)
+        self.outcome = self._once_for_known_signals(tables.signal_outcomes)
         self.entry = self._once(tables.outbox)
         self.user = self._put(tables.users, "id", replaces="name scopes token_hash revoked_at")
 
@@ -80,6 +81,16 @@ class Statements:
             where=tables.swap_ledger.c.is_final.is_(False),
         )
         return upsert
+
+    def _once_for_known_signals(self, table: Table) -> Executable:
+        """A signal may have been deleted for its age before its outcome came, if the daemon was away for long."""
+        values = [bindparam(column.name, type_=column.type) for column in table.c]
+        known = select(_signal.c.id).where(_signal.c.id == bindparam("signal_id", type_=_signal.c.id.type)).exists()
+        chosen = select(*values).where(known)
+        statement: Executable = (
+            self._insert(table).from_select([column.name for column in table.c], chosen).on_conflict_do_nothing()
+        )
+        return statement
 
     def _once(self, table: Table) -> Executable:
         statement: Executable = self._insert(table).on_conflict_do_nothing()
@@ -143,7 +154,6 @@ BLOCK_SYMBOL = (
 ACTIVE_STAYS = select(_composition.c.id).where(_active)
 
 
-_signal = tables.signals
 # a key is remembered for a day: used again later, it is the later signal's
 RELEASE_KEY = (
     update(_signal)
