@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,28 @@ def test_recorded_settings_apply_at_once_and_survive_a_kill(tmp_path: Path) -> N
         assert risk["parameters"]["weights"]["volatility"] == 0.5
         put(again, "config", {"config_key": "portfolio.max_symbols", "config_value": None})
         assert again.portfolio()["max_symbols"] == 10, "what is forgotten is the file's again"
+
+
+def test_users_are_named_tokens_that_the_database_follows(daemon: Daemon) -> None:
+    made = cli("token", "create", "--name", "anna", "--scope", "operate", "--set", f"state_dir={daemon.state}")
+    assert made.returncode == 0, made.stderr
+    bearer = f"-H 'Authorization: Bearer {made.stdout.strip()}'"
+    users = f"http://localhost:5000{PREFIX}/users"
+    assert curl(daemon, f"curl -s {users}")["code"] == "unauthorised", "an open loopback is not enough"
+    bob = curl(
+        daemon,
+        f'curl -s {bearer} -H \'Content-Type: application/json\' {users} -d \'{{"name": "bob", "scopes": ["read"]}}\'',
+    )
+    assert bob["success"], bob
+    assert curl(daemon, f"curl -s {bearer} -X DELETE {users}/{bob['user']['id']}")["user"]["revoked"]
+    assert [user["name"] for user in curl(daemon, f"curl -s {bearer} {users}")["users"]] == ["anna", "bob"]
+
+    def stored() -> list[tuple[str, bool]]:
+        with closing(sqlite3.connect(f"file:{daemon.state / 'zmart.db'}?mode=ro", uri=True)) as database:
+            rows = database.execute("SELECT name, revoked_at IS NULL FROM users ORDER BY name").fetchall()
+        return [(name, bool(valid)) for name, valid in rows]
+
+    daemon.until("users in the database", lambda: stored() == [("anna", True), ("bob", False)])
 
 
 def test_the_integration_test_of_the_guide(tmp_path: Path) -> None:

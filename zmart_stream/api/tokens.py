@@ -8,7 +8,7 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +46,10 @@ def digest(token: str) -> str:
 class TokenFile:
     """The records of one file. Raises ConfigError when the file exists and cannot be trusted or read."""
 
-    def __init__(self, path: Path) -> None:
-        """A missing file holds no tokens."""
+    def __init__(self, path: Path, on_change: Callable[[Sequence[TokenRecord]], object] = len) -> None:
+        """A missing file holds no tokens. `on_change` gets all records whenever they were read anew."""
         self.path = path
+        self._on_change = on_change
         self._seen: tuple[int, ...] | None = None
         self._records: tuple[TokenRecord, ...] = ()
         self.refresh()
@@ -71,6 +72,7 @@ class TokenFile:
         if seen != self._seen:
             self._records = _read(self.path, found)
             self._seen = seen
+            self._on_change(self._records)
 
     def find(self, token: str) -> TokenRecord | None:
         """The record of a token that is in force; takes the same time whichever it is."""

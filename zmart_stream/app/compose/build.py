@@ -13,6 +13,7 @@ import structlog
 
 from zmart_stream import __version__
 from zmart_stream.api.calls import Services
+from zmart_stream.api.tokens import TokenRecord
 from zmart_stream.app.announce import announce
 from zmart_stream.app.archive import StoredArchive
 from zmart_stream.app.clock import Clock, make_clock
@@ -20,6 +21,7 @@ from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.door import Door, known_to
 from zmart_stream.app.compose.edges import debug_facts, feed_settings, open_api, set_up_logs, storage_settings
 from zmart_stream.app.compose.past import judges_of, restored_engine
+from zmart_stream.app.compose.users import users_recorded
 from zmart_stream.app.config import Loaded, Sources
 from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
@@ -176,7 +178,7 @@ class _Assembly:
             venue=self.opened.child,
             manager=Notifier(),
             facade=Facade(reader=self.reads, commander=commander, now=self.clock.now),
-            serve=lambda: open_api(self.settings.api, folder, services),
+            serve=lambda: open_api(self.settings.api, folder, services, self._note_users),
             reload=self.reload.run,
             venue_time=self.rest.server_time,
             status_line=self.reads.status_line,
@@ -194,6 +196,9 @@ class _Assembly:
             on_degraded=lambda reason: inbox.put(StorageDegraded(ts=clock.now(), reason=reason)),
             on_recovered=lambda: inbox.put(StorageRecovered(ts=clock.now())),
         )
+
+    def _note_users(self, records: Sequence[TokenRecord]) -> None:
+        self.writer.put([users_recorded(self.clock.now(), records)])
 
     async def _record(self, who: str, values: Mapping[str, Any]) -> None:
         """Overrides on disk before they are answered for. Raises RequestError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from zmart_stream.api.app import Running, create_app, serve, tls_context
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import Services
 from zmart_stream.api.limits import Limits
-from zmart_stream.api.tokens import TokenFile
+from zmart_stream.api.tokens import TokenFile, TokenRecord
 from zmart_stream.app.settings import ApiTable, Settings
 from zmart_stream.app.venue import Venue
 from zmart_stream.feeds.kucoin.settings import FeedSettings
@@ -64,8 +64,10 @@ def token_path(table: ApiTable, folder: Path) -> Path:
     return Path(table.token_file).expanduser() if table.token_file else folder / "tokens.json"
 
 
-async def open_api(table: ApiTable, folder: Path, services: Services) -> Running:
-    """The HTTP server, listening. Raises ConfigError."""
+async def open_api(
+    table: ApiTable, folder: Path, services: Services, on_tokens: Callable[[Sequence[TokenRecord]], object]
+) -> Running:
+    """The HTTP server, listening; `on_tokens` hears of the tokens whenever they change. Raises ConfigError."""
     auth = AuthSettings(
         host=table.host,
         open_loopback=table.open_loopback,
@@ -80,7 +82,7 @@ async def open_api(table: ApiTable, folder: Path, services: Services) -> Running
         receive_deadline_s=table.receive_deadline,
         requests_per_minute=table.requests_per_minute,
     )
-    tokens = TokenFile(token_path(table, folder))
+    tokens = TokenFile(token_path(table, folder), on_tokens)
     app = create_app(services, auth=auth, tokens=tokens, limits=limits)
     tls = tls_context(table.tls_cert, table.tls_key) if table.tls_cert else None
     if table.open_loopback:
