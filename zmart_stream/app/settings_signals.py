@@ -13,7 +13,7 @@ class AgentTable(Table):
     """A built-in agent: its weight in the consensus, and its own options."""
 
     weight: float = Field(1.0, ge=0, le=10, description="Weight in the consensus; 0 leaves the agent out.")
-    options: dict[str, float] = Field({}, description="Keyword arguments of its constructor.")
+    options: dict[str, int | float] = Field({}, description="Keyword arguments of its constructor.")
 
 
 class CustomAgentTable(Table):
@@ -53,7 +53,18 @@ class CustomDetectorTable(Table):
 class AgentsTable(Table):
     """Who judges signals, in this order."""
 
-    record: AgentTable = AgentTable(weight=1.0)
+    technical: AgentTable = AgentTable(
+        options={"level": 0.6, "change_points": 20.0, "bars": 4, "min_confidence": 0.3},
+    )
+    fundamental: AgentTable = AgentTable(
+        options={"level": 0.6, "change_points": 20.0, "bars": 4, "min_confidence": 0.3},
+    )
+    structure: AgentTable = AgentTable(options={"share": 0.25})
+    risk: AgentTable = AgentTable(
+        options={"max_volatility": 0.15, "max_drawdown": 0.5, "max_correlation": 0.95, "max_var_pct": 12.0},
+    )
+    fit: AgentTable = AgentTable(options={"points": 25.0})
+    record: AgentTable = AgentTable(options={"min_outcomes": 1.0})
     custom: list[CustomAgentTable] = Field([], description="Custom agents, as [[signals.agents.custom]] tables.")
 
     @model_validator(mode="after")
