@@ -26,7 +26,7 @@ class Statements:
         self.contract = self._put(
             tables.symbols,
             "id",
-            replaces="root_symbol base_currency quote_currency lot_size tick_size max_leverage sector_category "
+            replaces="root_symbol base_currency quote_currency lot_size tick_size max_leverage "
             "updated_at status contract",
         )
         self.contract_named = self._once(tables.symbols)

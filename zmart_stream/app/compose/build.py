@@ -20,6 +20,7 @@ from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.door import Door, known_to
 from zmart_stream.app.compose.edges import debug_facts, feed_settings, open_api, set_up_logs, storage_settings
+from zmart_stream.app.compose.judging import Judge
 from zmart_stream.app.compose.past import judges_of, restored_engine
 from zmart_stream.app.compose.users import users_recorded
 from zmart_stream.app.config import Loaded, Sources
@@ -132,6 +133,7 @@ class _Assembly:
         self.meter = Meter(judges_of, settings.signals.plugin_budget, self._too_slow)
         self.engine = restored_engine(core, stored, self.meter.judges)
         self.writer = self._writer()
+        self.judge = Judge(self.engine, lambda: self.engine.symbols.portfolio.blocked, self.writer.put)
         self.feed = self._feed()
         self.door = Door(self.feed, venue, opened.database, self._anchor)
         self.reads = self._reads()
@@ -262,6 +264,7 @@ class _Assembly:
     def _tell(self, messages: Sequence[Message]) -> None:
         announce(messages)
         self.reads.tell(messages)
+        self.judge.tell(messages)
         for message in messages:
             if isinstance(message, RepairWanted):
                 self.feed.repair(message)
