@@ -1,0 +1,116 @@
+"""Killed at any instant: what the database holds brings back the book, its money to the unit, and every signal."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.engine.bookkeeping import History
+from tests.engine.stream import HOUR, NS, T0, Session
+from tests.storage.samples import opened, writing
+from tests.storage.test_rebuild import LIVELY, MARKET
+from zmart_stream.app.compose.past import restored_engine, scorers_of
+from zmart_stream.app.runner import NEVER_STORED, NOTED
+from zmart_stream.domain.bars import BarBlock
+from zmart_stream.domain.message import Message
+from zmart_stream.domain.portfolio import EquityMarked
+from zmart_stream.domain.scores import ScoresClosed
+from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.domain.signals import SignalReceived, SignalRepeated, SubmitSignal
+from zmart_stream.engine.engine import Engine
+from zmart_stream.storage.items import SnapshotTaken
+from zmart_stream.storage.reader import StorageReader
+from zmart_stream.storage.rebuild import essence
+
+SETTINGS = CoreSettings(market=MARKET, portfolio=LIVELY)
+
+
+def submitted(chance: random.Random, ts: int, names: list[str], number: int) -> SubmitSignal:
+    return SubmitSignal(
+        ts=ts,
+        request_id=f"s{number}",
+        who="bot",
+        owner="t1",
+        source_name=f"source{number % 3}",
+        signal_type="MOMENTUM",
+        signal_strength=chance.random(),
+        confidence_level=chance.random(),
+        symbol=chance.choice(names),
+        signal_direction=chance.choice(["BUY", "SELL"]),
+        idempotency_key=f"key{number}",
+    )
+
+
+class Life:
+    """A core that is fed, and the units that its runner would hand to storage."""
+
+    def __init__(self, seed: int) -> None:
+        self.engine = Engine(SETTINGS, scorers_of(SETTINGS.scoring), session=1, build_scorers=scorers_of)
+        self.chance = random.Random(seed)
+        self.asked: list[SubmitSignal] = []
+        self.units: list[list[Message]] = []
+        session = Session(seed)
+        self.names = [contract.symbol for contract in session.contracts]
+        history = History(session, seed * 7 + 1, commands=0.02)
+        self.stream = [*session.start(), *history.messages(T0 + 5 * NS, T0 + 9 * HOUR, 150 * NS)]
+
+    def run(self, until: int) -> None:
+        """Take the messages up to `until`, with a signal now and then."""
+        for message in self.stream[:until]:
+            self.take(message)
+            if message.ts > T0 + 60 * NS and self.chance.random() < 0.05:
+                self.asked.append(submitted(self.chance, message.ts, self.names, len(self.asked)))
+                self.take(self.asked[-1])
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, NOTED):
+            self.units.append([message])
+        told = [found for found in self.engine.process(message) if not isinstance(found, NEVER_STORED)]
+        if any(isinstance(found, BarBlock | ScoresClosed) for found in told):
+            state = msgspec.msgpack.encode(self.engine.snapshot(full=False))
+            told.append(SnapshotTaken(ts=self.engine.now, state=state))
+        if told:
+            self.units.append(told)
+
+
+def ledger_of(engine: Engine) -> tuple[Any, ...]:
+    ledger = engine.manager.ledger
+    account = ledger.state.account
+    held = {symbol: (p.value, p.quantity) for symbol, p in account.positions.items()}
+    running = [(run.note.id, run.start, run.costs) for run in ledger.state.shadows.runs]
+    return account.equity, account.cash, held, running, dict(ledger.state.funded)
+
+
+@pytest.mark.parametrize("part", [0.35, 0.7, 1.0])
+def test_a_kill_loses_nothing_that_was_committed(url: str, part: float) -> None:
+    seed = random.randrange(1 << 16)
+    print("seed", seed)
+    life = Life(seed)
+    life.run(int(len(life.stream) * part))
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                for unit in life.units:
+                    writer.put(unit)
+            reader = StorageReader(database)
+            state = await reader.load_state("1.0")
+            other = restored_engine(SETTINGS, state)
+            assert essence(other.symbols.portfolio) == essence(life.engine.symbols.portfolio)
+            assert ledger_of(other) == ledger_of(life.engine)
+            stored = {row["idempotency_key"] for row in await reader.signals(limit=10_000)}
+            marks = [found for unit in life.units for found in unit if isinstance(found, EquityMarked)]
+            assert await reader.equity() == tuple(marks)
+            assert life.asked
+            for asked in life.asked:
+                again = msgspec.structs.replace(asked, ts=life.engine.now + NS, request_id=f"again{asked.request_id}")
+                told = other.process(again)
+                kept = asked.idempotency_key in stored
+                assert any(isinstance(found, SignalRepeated) for found in told) is kept
+                assert any(isinstance(found, SignalReceived) for found in told) is not kept
+
+    asyncio.run(scenario())
