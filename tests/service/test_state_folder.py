@@ -38,7 +38,7 @@ def test_the_sandbox_goes_on_after_the_last_stored_time(tmp_path: Path) -> None:
         }
         assert {row["symbol"] for row in rows[0]["after"]["holdings"]} <= {row["symbol"] for row in book["holdings"]}
         second.until("the gap's repair", lambda: not second.portfolio()["hold"])
-        assert second.status()["contracts"]["unrepaired"] == 0
+        second.repaired()
         starts = {start for _, start in stored.bars(tmp_path / "state", began - 20 * HOUR_NS, 1 << 62)}
         assert len(starts) == (max(starts) - min(starts)) // HOUR_NS + 1, "hours are missing between the sessions"
         assert second.stop() == 0
