@@ -105,6 +105,15 @@ class Fed:
         assert isinstance(message, Message)
         return message
 
+    def frames(self, tape: Iterator[Template], count: int) -> list[tuple[bytes, int]]:
+        """The next `count` frames of `tape`, each with the time (ns) at which it is received, 10 µs after the last."""
+        found = []
+        for template in islice(tape, count):
+            self._sequence += 1
+            self.now += 10_000
+            found.append((template.frame(self._sequence, self.now), self.now))
+        return found
+
     def some(self, templates: Sequence[Template], count: int) -> list[Message]:
         """Messages of the next `count` of `templates`, from the start again when they end."""
         endless = (template for _ in range(count // max(1, len(templates)) + 1) for template in templates)
@@ -130,12 +139,21 @@ class Fed:
             self.engine.process(message)
 
     def to_close(self, interval: int) -> Tick:
-        """Let time pass to shortly before the next end of `interval`, hear everybody; the tick that closes it."""
+        """Let time pass to the next end of `interval`, with everybody heard just before; the tick that closes it."""
         end = (self.now // interval + 1) * interval
-        self.now = end - 30 * SECOND
+        self.now = end - SECOND
         self.hear_all()
         self.hear_all()  # what a silence had made stale is fresh after two
-        self.now = end + int(self.engine.settings.market.close_grace_s * SECOND) + 1
+        self.now = end + int(self.engine.settings.market.close_grace_s * SECOND)
+        self.engine.process(Tick(ts=self.now - 1))  # the sweeps that were due meanwhile are no part of the close
+        self.now += 1
+        return Tick(ts=self.now)
+
+    def to_silence(self, seconds: int) -> Tick:
+        """Nobody says anything for so long; the tick whose sweep finds it out."""
+        self.hear_all()
+        self.hear_all()
+        self.now += seconds * SECOND
         return Tick(ts=self.now)
 
 

@@ -151,17 +151,31 @@ class Market:
         """`rounds` mark and index prices of the contracts in `chosen`, in turn."""
         return [self._mark(n, ticks) for n, ticks in self._prices(rounds, chosen)]
 
-    def tape(self, tier: list[int], *, rounds: int = 60) -> Iterator[Template]:
-        """Templates without end, in the proportions of MIX; depth and mark for the contracts in `tier`."""
+    def tape(self, tier: list[int], *, rounds: int = 60, crowded: bool = False) -> Iterator[Template]:
+        """Templates without end, in the proportions of MIX; depth and mark for the contracts in `tier`.
+
+        Tickers and trades go round all contracts evenly, or, `crowded`, come as often as a contract turns over.
+        """
+        turn = self._crowded if crowded else cycle
         kinds: dict[Kind, Iterator[Template]] = {
-            "ticker": cycle(self.tickers(rounds)),
-            "execution": cycle(self.trades(rounds)),
+            "ticker": turn(self.tickers(rounds)),
+            "execution": turn(self.trades(rounds)),
             "depth": cycle(self.depths(tier, rounds)),
             "mark": cycle(self.marks(tier, rounds)),
         }
         order: list[Kind] = [kind for kind, share in MIX.items() for _ in range(round(share * _GRAIN))]
         shuffled = [order[k] for turn in range(20) for k in self._rng.permutation(len(order))]
         return (next(kinds[kind]) for kind in cycle(shuffled))
+
+    def _crowded(self, templates: list[Template]) -> Iterator[Template]:
+        """Each contract's templates in their order, a contract as often as its share of the turnover."""
+        turnover = np.array([c.turnover for c in self.contracts])
+        picks = self._rng.choice(len(self.contracts), size=1 << 16, p=turnover / turnover.sum()).tolist()
+        own: dict[int, list[Template]] = {}
+        for template in templates:
+            own.setdefault(template.contract, []).append(template)
+        turns = {n: cycle(each) for n, each in own.items()}
+        return (next(turns[n]) for n in cycle(picks))
 
     def _prices(self, rounds: int, chosen: list[int] | None = None) -> Iterator[tuple[int, int]]:
         """(contract, mid in ticks), a random walk from the typical price that leads back to it."""
