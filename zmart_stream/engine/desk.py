@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from heapq import heapify, heappop
 from math import nan, sqrt
 
 import numpy as np
@@ -16,7 +15,6 @@ from zmart_stream.engine.score_trail import ScoreTrail
 from zmart_stream.engine.stages import Stages
 from zmart_stream.engine.warmup import NS, Start
 from zmart_stream.market.bars import HOUR, FloatArray
-from zmart_stream.market.contract_state import ContractState
 from zmart_stream.market.covariance import ew_correlation, ew_covariance
 from zmart_stream.market.views import SourceRecord, SwapCost, VarChange
 from zmart_stream.portfolio.caps import Caps
@@ -102,26 +100,27 @@ class CoreView(CoreMarket):
         return next(iter(self._weakest_first()), None)
 
     def replaceable_by(self, symbol: str) -> Holding | None:
-        """The weakest holding whose place `symbol` may take."""
-        return self._replaceable_by(symbol, self._caps())
+        """The weakest holding whose place `symbol` may take; none for a holding."""
+        caps, held = self._caps(), self._held()
+        if symbol in held:
+            return None
+        for holding in self._old_enough():
+            if caps.breach(symbol, [other for other in held if other != holding.symbol]) is None:
+                return holding
+        return None
 
     def best_candidate(self) -> str | None:
         """The highest contract that may enter."""
         stages, now = self._stages, self.now
-        scoring, caps = stages.scoring, self._caps()
-        held = self._held()
-        order = [(-score, -_or_zero(state.turnover_24h_row), state.symbol) for state, score in self._scored()]
-        heapify(order)
-        is_free = self.free_places() > 0
-        while order:
-            symbol = heappop(order)[2]
+        caps, held, places = self._caps(), self._held(), self._places()
+        for row in stages.scoring.best_first():
+            state = stages.market.states[row]
+            symbol = state.symbol
             if symbol in held or stages.symbols.memory.is_barred(symbol, now):
                 continue
-            state = stages.market.by_symbol[symbol]
-            if scoring.published(state.row)[0] is None or not stages.symbols.is_eligible(stages.standing(state, now)):
+            if not stages.symbols.is_eligible(stages.standing(state, now)):
                 continue
-            fits = caps.breach(symbol, held) is None if is_free else self._replaceable_by(symbol, caps) is not None
-            if fits:
+            if any(caps.breach(symbol, [other for other in held if other != leaver]) is None for leaver in places):
                 return symbol
         return None
 
@@ -210,18 +209,19 @@ class CoreView(CoreMarket):
         unpinned = [holding for holding in self.portfolio().holdings if not holding.pinned]
         return sorted(unpinned, key=lambda holding: (_or_less(self.composite(holding.symbol)), -holding.rank))
 
-    def _replaceable_by(self, symbol: str, caps: Caps) -> Holding | None:
-        min_hold, now, held = int(self._stages.settings.portfolio.min_hold_s * NS), self.now, self._held()
-        for holding in self._weakest_first():
-            beside = [other for other in held if other != holding.symbol]
-            if now - holding.since >= min_hold and caps.breach(symbol, beside) is None:
-                return holding
-        return None
+    def _old_enough(self) -> list[Holding]:
+        """Of these, those that may be replaced."""
+        min_hold, now = int(self._stages.settings.portfolio.min_hold_s * NS), self.now
+        return [holding for holding in self._weakest_first() if now - holding.since >= min_hold]
 
-    def _scored(self) -> list[tuple[ContractState, float]]:
-        scoring = self._stages.scoring
-        rows = ((state, scoring.composite(state.row)) for state in self._stages.market.states)
-        return [(state, score) for state, score in rows if score == score]
+    def _places(self) -> list[str]:
+        """Places that a newcomer may take, by who holds them ("" = nobody); all of them when none may be taken now.
+
+        Then the book names the limit that stops the signal, which says more than that there is no candidate.
+        """
+        if self.free_places() > 0:
+            return [""]
+        return [holding.symbol for holding in self._old_enough()] or self._held()
 
     def _changed(self, present: Mapping[str, float], plan: Plan) -> dict[str, float]:
         """Roughly the weights (percent) after `plan`: what is invested stays, others make room or take over."""
@@ -256,10 +256,6 @@ def _weighted_mean(returns: FloatArray, weights: FloatArray) -> FloatArray:
 
 def _quadratic(weights: FloatArray, covariance: FloatArray) -> float:
     return float(np.einsum("i,ij,j->", weights, covariance, weights))
-
-
-def _or_zero(value: float) -> float:
-    return value if value == value else 0.0
 
 
 def _or_less(value: float | None) -> float:

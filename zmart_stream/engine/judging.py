@@ -21,6 +21,7 @@ from zmart_stream.domain.signals import (
 )
 from zmart_stream.engine.bus import Bus
 from zmart_stream.engine.desk import CoreView
+from zmart_stream.engine.market_view import LazyStandings
 from zmart_stream.engine.score_trail import ScoreTrail
 from zmart_stream.engine.stages import Stages
 from zmart_stream.engine.timers import NEVER, Timers
@@ -174,7 +175,7 @@ class Judging:
     def _act(self, signal: Signal, plan: Plan) -> list[Message]:
         """The book acts. Raises CommandRefusedError naming the limit that stops it."""
         stages, now = self._stages, self.view.now
-        standings, symbol = stages.standings(now), plan.symbol or ""
+        standings, symbol = LazyStandings(stages, now), plan.symbol or ""
         if plan.action in ("WEIGHT_UP", "WEIGHT_DOWN"):
             settings = stages.settings.signals
             factor = settings.tilt_up if plan.action == "WEIGHT_UP" else settings.tilt_down

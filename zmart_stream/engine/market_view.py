@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import nan
+
+import numpy as np
 
 from zmart_stream.domain.scores import ComponentScore
 from zmart_stream.domain.standing import Standing
 from zmart_stream.engine.score_trail import ScoreTrail
 from zmart_stream.engine.stages import Stages, known
 from zmart_stream.engine.warmup import NS
-from zmart_stream.market.bars import DAY, BarRing, Field
+from zmart_stream.market.bars import DAY, HOUR, BarRing, Field, FloatArray, IntArray
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.market.views import BarColumns, PartView
@@ -21,9 +24,14 @@ class LazyStandings(Mapping[str, Standing]):
     def __init__(self, stages: Stages, now: int) -> None:
         self._stages = stages
         self._now = now
+        self._known: dict[str, Standing] = {}
 
     def __getitem__(self, symbol: str) -> Standing:
-        return self._stages.standing(self._stages.market.by_symbol[symbol], self._now)
+        found = self._known.get(symbol)
+        if found is None:
+            found = self._stages.standing(self._stages.market.by_symbol[symbol], self._now)
+            self._known[symbol] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stages.market.by_symbol)
@@ -39,6 +47,7 @@ class CoreMarket:
         self._stages = stages
         self._trail = trail
         self._now = now
+        self._bar_ns = stages.settings.market.bar_s * NS
 
     @property
     def now(self) -> int:
@@ -69,6 +78,35 @@ class CoreMarket:
     def bars(self) -> BarView:
         """Columns over all contracts."""
         return self._stages.market.view()
+
+    def closed(self, interval_s: int) -> int:
+        """Bars that the newest decision's close ended."""
+        interval = interval_s * NS
+        ring_end = (self._stages.market.hours if interval == HOUR else self._stages.market.days).ring.end
+        if ring_end != self.closed_at // interval * interval:
+            return 0  # nothing has closed yet
+        return ring_end // interval - self.closed_since // interval
+
+    @property
+    def closed_at(self) -> int:
+        """End of the newest decision interval."""
+        return self.now // self._bar_ns * self._bar_ns
+
+    @property
+    def closed_since(self) -> int:
+        """Its start."""
+        return self.closed_at - self._bar_ns
+
+    def day_rsi(self, rows: IntArray) -> FloatArray:
+        """RSI(14) of closed days."""
+        return self._stages.market.day_rsi(rows).T
+
+    def scores_before(self, name: str, bars: int = 4) -> FloatArray:
+        """Scores of all contracts `bars` closes ago."""
+        column, found = self._trail.column(name, bars), np.full(len(self._stages.market.states), nan)
+        if column is not None:
+            found[: len(column)] = column
+        return found
 
     def composite(self, symbol: str) -> float | None:
         """The composite."""

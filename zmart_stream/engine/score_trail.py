@@ -25,11 +25,18 @@ class ScoreTrail:
             self._names, self._closes = tuple(names), []
         self._closes = [*self._closes, scores.astype(np.float32)][-KEPT:]
 
-    def before(self, row: int, name: str, closes: int) -> float | None:
-        """The score `closes` closes before the newest; None if it is not known."""
+    def column(self, name: str, closes: int) -> NDArray[np.float32] | None:
+        """The scores `closes` closes before the newest, shape (rows then known,); None if they are not known."""
         if name not in self._names or not 0 <= closes < len(self._closes):
             return None
-        scores = self._closes[-1 - closes][self._names.index(name)]
+        found: NDArray[np.float32] = self._closes[-1 - closes][self._names.index(name)]
+        return found
+
+    def before(self, row: int, name: str, closes: int) -> float | None:
+        """The score `closes` closes before the newest; None if it is not known."""
+        scores = self.column(name, closes)
+        if scores is None:
+            return None
         value = float(scores[row]) if row < len(scores) else float("nan")
         return value if value == value else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Stages:
         """Rows of the eligible contracts, best first; holdings are judged at a holding's limits."""
         return self.scoring.ranked(self.symbols.eligible(standings))
 
-    def followed(self, ts: int, told: list[Message], standings: dict[str, Standing]) -> list[Message]:
+    def followed(self, ts: int, told: list[Message], standings: Mapping[str, Standing]) -> list[Message]:
         """What was `told` of the book's composition, and the weights and paper trades that follow from it."""
         return [*told, *self.manager.after(ts, told, standings)]
 

@@ -15,7 +15,7 @@ import msgspec
 from zmart_stream.domain.portfolio import Holding, Portfolio
 from zmart_stream.domain.scores import ComponentScore
 from zmart_stream.domain.signals import Plan
-from zmart_stream.market.bars import FloatArray
+from zmart_stream.market.bars import FloatArray, IntArray
 from zmart_stream.market.columns import BarView
 from zmart_stream.market.contract_state import ContractState, Moves
 
@@ -106,7 +106,36 @@ class MarketView(Protocol):
         ...
 
     def bars(self) -> BarView:
-        """Columns over all contracts, as scorers read them at a close; worth it for many contracts at once."""
+        """Columns over all contracts, as scorers read them at a close; worth it for many contracts at once.
+
+        Its rings `hours` and `days` cost nothing; the figures `hour` and `day` are made when asked for (milliseconds).
+        """
+        ...
+
+    def closed(self, interval_s: int) -> int:
+        """How many bars of 1 h (3600) or 1 d (86400) the newest close of the decision interval ended.
+
+        0 at a quarter hour's close; 1 at each hour's, 4 where decisions fall every four hours. What looks at closed
+        bars and asks this first sees none of them twice.
+        """
+        ...
+
+    @property
+    def closed_at(self) -> int:
+        """End (ns) of the decision interval that closed newest."""
+        ...
+
+    @property
+    def closed_since(self) -> int:
+        """Start (ns) of that interval: the close before."""
+        ...
+
+    def day_rsi(self, rows: IntArray) -> FloatArray:
+        """RSI(14) after each closed UTC day of `rows` (of `bars`), shape (rows, days), oldest first, nan before bar 15."""
+        ...
+
+    def scores_before(self, name: str, bars: int = 4) -> FloatArray:
+        """`before` of all contracts at once, shape (rows,); nan where not known."""
         ...
 
     def composite(self, symbol: str) -> float | None:
@@ -174,7 +203,10 @@ class BookView(MarketView, Protocol):
         ...
 
     def replaceable_by(self, symbol: str) -> Holding | None:
-        """The weakest holding whose place `symbol` may take: not pinned, old enough, and the caps hold then."""
+        """The weakest holding whose place `symbol` may take: not pinned, old enough, and the caps hold then.
+
+        None if there is none, or if `symbol` is held itself.
+        """
         ...
 
     def best_candidate(self) -> str | None:

@@ -30,23 +30,20 @@ class Obstacle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Caps:
-    """Judges contracts against possible books at one moment; correlations are measured once, where needed.
-
-    `likely` names the contracts most probably asked about, to be measured in one go.
-    """
+    """Judges contracts against possible books at one moment; correlations are measured once, where needed."""
 
     def __init__(
-        self,
-        settings: PortfolioSettings,
-        standings: Mapping[str, Standing],
-        correlation: Correlation,
-        likely: Sequence[str] = (),
+        self, settings: PortfolioSettings, standings: Mapping[str, Standing], correlation: Correlation
     ) -> None:
         self._settings = settings
         self._standings = standings
         self._correlation = correlation
-        self._likely = tuple(likely)
+        self._likely: tuple[str, ...] = ()
         self._pairs: dict[tuple[str, str], float] = {}
+
+    def expect(self, likely: Sequence[str]) -> None:
+        """These contracts will most probably be asked about: they are measured in one go."""
+        self._likely = tuple(likely)
 
     def breach(self, symbol: str, book: Sequence[str]) -> Obstacle | None:
         """What stands against `symbol` beside the holdings `book`, None if nothing does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from math import nan
 
 from zmart_stream.domain.settings import PortfolioSettings
@@ -39,14 +40,20 @@ class Field:
         self.ts = ts
         self.standings = standings
         self.eligibility = eligibility
-        self.eligible = sorted((s for s in standings.values() if eligibility.candidate(s)), key=by_merit)
-        self._caps = Caps(settings, standings, correlation, [s.symbol for s in self.eligible[:_LIKELY]])
+        self._caps = Caps(settings, standings, correlation)
         self._price = price
         self._economics = Economics(
             bps_per_point=settings.bps_per_point,
             cost_safety=settings.cost_safety,
             signal_points=settings.signal_points,
         )
+
+    @cached_property
+    def eligible(self) -> list[Standing]:
+        """Eligible contracts by merit; worked out when somebody chooses among them, not for one that is named."""
+        found = sorted((s for s in self.standings.values() if self.eligibility.candidate(s)), key=by_merit)
+        self._caps.expect([standing.symbol for standing in found[:_LIKELY]])
+        return found
 
     def score(self, symbol: str) -> float | None:
         """The composite of `symbol`, None if it has none or is unknown."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,17 @@ class ScoringEngine(Board):
         """Eligible rows with a composite, best first; ties by turnover, then symbol."""
         scored = [row for row, mark in enumerate(self._marks) if mark.value == mark.value and eligible[row]]
         return sorted(scored, key=self._order)
+
+    def best_first(self) -> Iterator[int]:
+        """Rows that have a composite in the order of `ranked`, each found when it is asked for."""
+        heap = [(-mark.value, row) for row, mark in enumerate(self._marks) if mark.value == mark.value]
+        heapify(heap)
+        while heap:
+            rows = [heappop(heap)[1]]
+            score = self.composite(rows[0])
+            while heap and self.composite(heap[0][1]) == score:
+                rows.append(heappop(heap)[1])
+            yield from rows if len(rows) == 1 else sorted(rows, key=self._order)
 
     def _order(self, row: int) -> tuple[float, float, str]:
         state = self._states[row]
