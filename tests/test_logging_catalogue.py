@@ -20,7 +20,7 @@ ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \| ([^|]*) \|[^|]+\|[^|]+\|
 # keys that a call adds by `**`: where the dictionary is written down
 SPREAD = {
     "system.facts": ("app/compose/build.py", "facts"),
-    "result": ("app/reload.py", "run"),
+    "result": ("app/reload.py", "_take"),
 }
 
 

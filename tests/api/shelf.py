@@ -79,6 +79,7 @@ class Shelf:
             "holdings": [holding],
             "cash": 75.0,
             "cash_reason": ["max_weight 25 leaves 75 % with 1 holding"],
+            "blocked": [],
             "hold": True,
             "hold_reason": "paused",
             "size": 1,

@@ -146,6 +146,19 @@ def test_commands_carry_the_callers_name_and_market_time(tmp_path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_person_behind_a_token_is_recorded_with_it(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            _, token = at.tokens.create("desk", ["operate"])
+            assert (await at.ask("POST", "pause", "Zmart-Operator: anna", token=token)).status == 200
+            assert at.counter.taken[0].who == "anna (desk)", "nobody passes for the machine or for another token"
+            for wrong in ("x" * 65, "a\tb", "Zo\u00eb"):
+                assert (await at.ask("POST", "pause", f"Zmart-Operator: {wrong}", token=token)).code == "bad_request"
+            assert len(at.counter.taken) == 1
+
+    asyncio.run(scenario())
+
+
 def test_users_are_the_tokens_and_need_one_even_where_loopback_is_open(tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path, auth=OPEN) as at:
@@ -156,7 +169,8 @@ def test_users_are_the_tokens_and_need_one_even_where_loopback_is_open(tmp_path)
             strong = at.tokens.create("strong", ["operate"])[1]
             made = (await at.post("users", {"name": "bob", "scopes": ["read", "signal"]}, strong)).json
             assert at.tokens.find(made["token"]).name == "bob"
-            assert (await at.post("users", {"name": "bob", "scopes": ["read"]}, strong)).code == "name_taken"
+            for taken in ("bob", "machine", "signal:1"):
+                assert (await at.post("users", {"name": taken, "scopes": ["read"]}, strong)).code == "name_taken"
             listed = await at.ask("GET", "users", token=strong)
             assert [user["name"] for user in listed.json["users"]] == ["weak", "strong", "bob"]
             assert b"sha256" not in listed.body

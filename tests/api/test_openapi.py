@@ -11,6 +11,10 @@ from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from schemathesis import GenerationMode
 from structlog.testing import capture_logs
 
 from tests.api.desk import Desk, desk
@@ -67,11 +71,6 @@ def served(folder: Path, market: Market) -> Iterator[tuple[int, str]]:
 
 
 def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tmp_path: Path) -> None:
-    import schemathesis  # noqa: PLC0415  only this test pays for loading it
-    from hypothesis import HealthCheck, Phase, given, settings  # noqa: PLC0415
-    from hypothesis import seed as seeded  # noqa: PLC0415
-    from schemathesis import GenerationMode  # noqa: PLC0415
-
     schema = schemathesis.openapi.from_dict(describe(ROUTES, version=__version__))
     schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
     checks = [schemathesis.checks.CHECKS.get_one(name) for name in CHECKED]

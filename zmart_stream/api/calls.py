@@ -60,6 +60,8 @@ class Call:
     query: Query
     body: Body | None
     tokens: TokenFile
+    who: str
+    """The caller's name for the record."""
 
     def said(self, model: type[B]) -> B:
         """The body, of the model that the route declares."""
@@ -95,16 +97,6 @@ class Call:
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         text = f"no contract {reference} is listed{hint}"
         return RequestError("unknown_symbol", text, symbol=reference, suggestions=near)
-
-    @property
-    def who(self) -> str:
-        """The caller's name for the record; a person who says theirs comes before the token it is said with."""
-        said = self.request.headers.get(OPERATOR, "").strip()
-        if not said:
-            return self.caller.name
-        if len(said) > MOST_NAME or not said.isascii() or not said.isprintable():
-            raise RequestError("bad_request", f"{OPERATOR}: a name is 1 to {MOST_NAME} printable ASCII characters")
-        return f"{said} ({self.caller.name})"
 
     async def submit(self, command: type[C], **fields: Any) -> Sequence[Message]:
         """Give a command in the caller's name; its cascade once it is on disk. Raises RequestError no_answer."""
@@ -168,6 +160,7 @@ def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
             query=query,
             body=body,
             tokens=door.tokens,
+            who=_who(request, caller),
         )
         content = await route.handler(call)
         if "as_of" not in content:
@@ -175,6 +168,16 @@ def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.
         return json_reply({"success": True, **content})
 
     return serve
+
+
+def _who(request: web.Request, caller: Caller) -> str:
+    """A person who says their name comes before the token it is said with. Raises RequestError."""
+    said = request.headers.get(OPERATOR, "").strip()
+    if not said:
+        return caller.name
+    if len(said) > MOST_NAME or not said.isascii() or not said.isprintable():
+        raise RequestError("bad_request", f"{OPERATOR}: a name is 1 to {MOST_NAME} printable ASCII characters")
+    return f"{said} ({caller.name})"
 
 
 def json_reply(content: dict[str, Any], status: int = 200) -> web.Response:

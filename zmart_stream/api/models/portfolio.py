@@ -73,6 +73,8 @@ class PortfolioReply(Reply):
     holdings: list[HoldingRow]
     cash: float
     cash_reason: list[str]
+    blocked: list[str]
+    """Symbols that operators keep out."""
     hold: bool
     hold_reason: str | None
     size: int
