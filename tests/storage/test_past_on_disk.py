@@ -16,8 +16,9 @@ from tests.storage.test_rebuild import LIVELY, MARKET
 from zmart_stream.app.compose.past import restored_engine, scorers_of
 from zmart_stream.app.runner import NEVER_STORED, NOTED
 from zmart_stream.domain.bars import BarBlock
+from zmart_stream.domain.commands import RemoveHolding, Resume
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import EquityMarked
+from zmart_stream.domain.portfolio import BookTraded, EquityMarked
 from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.signals import SignalReceived, SignalRepeated, SubmitSignal
@@ -63,8 +64,19 @@ class Life:
         for message in self.stream[:until]:
             self.take(message)
             if message.ts > T0 + 60 * NS and self.chance.random() < 0.05:
-                self.asked.append(submitted(self.chance, message.ts, self.names, len(self.asked)))
-                self.take(self.asked[-1])
+                self.ask(message.ts)
+
+    def ask(self, ts: int) -> None:
+        self.asked.append(submitted(self.chance, ts, self.names, len(self.asked)))
+        self.take(self.asked[-1])
+
+    def trade(self) -> None:
+        """A signal and an operator's removal between two closes: the last snapshot does not know of them."""
+        ts = self.engine.now + NS
+        self.ask(ts)
+        self.take(Resume(ts=ts, request_id="resume"))
+        best = self.engine.symbols.portfolio.holdings[0].symbol
+        self.take(RemoveHolding(ts=ts, request_id="remove", symbol=best))
 
     def take(self, message: Message) -> None:
         if isinstance(message, NOTED):
@@ -91,6 +103,9 @@ def test_a_kill_loses_nothing_that_was_committed(url: str, part: float) -> None:
     print("seed", seed)
     life = Life(seed)
     life.run(int(len(life.stream) * part))
+    life.trade()
+    assert any(isinstance(found, BookTraded) for found in life.units[-1])
+    assert not any(isinstance(found, SnapshotTaken) for found in life.units[-1])
 
     async def scenario() -> None:
         async with opened(url) as database:
@@ -105,7 +120,6 @@ def test_a_kill_loses_nothing_that_was_committed(url: str, part: float) -> None:
             stored = {row["idempotency_key"] for row in await reader.signals(limit=10_000)}
             marks = [found for unit in life.units for found in unit if isinstance(found, EquityMarked)]
             assert await reader.equity() == tuple(marks)
-            assert life.asked
             for asked in life.asked:
                 again = msgspec.structs.replace(asked, ts=life.engine.now + NS, request_id=f"again{asked.request_id}")
                 told = other.process(again)
