@@ -10,6 +10,7 @@ from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.app import read_model
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.domain.bars import TopicSilent
+from zmart_stream.domain.commands import BlockSymbol
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
@@ -60,3 +61,12 @@ def test_each_kind_is_kept_apart_and_an_unknown_one_is_an_error(seed: int) -> No
     assert core.reads.rankings("RISK") != core.reads.rankings()
     with pytest.raises(KeyError):
         core.reads.rankings("NONSENSE")
+
+
+def test_the_book_names_who_is_kept_out_once_that_is_on_disk(seed: int) -> None:
+    core = Core(seed)
+    symbol = core.session.contracts[0].symbol
+    told = core.engine.process(BlockSymbol(ts=core.engine.now, request_id="1", symbol=symbol))
+    assert core.reads.portfolio()["blocked"] == []
+    core.reads.tell(told)
+    assert core.reads.portfolio()["blocked"] == [symbol]

@@ -341,7 +341,7 @@ class BookMachine(RuleBasedStateMachine):
 
 def test_no_book_ever_breaks(seed: int) -> None:
     bounds = settings(
-        max_examples=80,
+        max_examples=60,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -115,6 +115,17 @@ def test_a_smaller_book_shrinks_though_the_machine_is_off_and_a_larger_one_fills
     assert [[(c.reason, c.symbol_in) for c in made] for made in told] == [[], [("fill", "N"), ("fill", "M")], []]
 
 
+def test_places_that_shrinking_took_are_not_refilled_as_swaps_after_a_restart() -> None:
+    book = held()
+    small, large = (CoreSettings(portfolio=PortfolioSettings(max_symbols=places)) for places in (1, 5))
+    book.reconfigure(small, revision=2)
+    told = changes(book.close(T0 + HOUR, WELL))
+    again = held()
+    again.reconfigure(large, revision=3)
+    again.adopt(book.portfolio, told)
+    assert again.memory.vacated == 0
+
+
 def test_a_block_shuts_a_gate_and_a_holding_leaves_after_its_grace() -> None:
     book = held()
     (change,) = asked(book, BlockSymbol, symbol="C")

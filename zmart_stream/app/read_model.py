@@ -181,6 +181,7 @@ class ReadModel:
             "cash": self._book.cash,
             "cash_reason": [reason["text"] for reason in core["why_cash"]],
             "cash_reasons": core["why_cash"],
+            "blocked": list(self._book.blocked),
             "hold": core["hold"] is not None,
             "hold_reason": core["hold"],
             "size": len(self._book.holdings),
