@@ -122,13 +122,13 @@ Document = dict[str, Any]
 class Body(BaseModel):
     """A request's body; what is not asked for is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Query(BaseModel):
     """A request's query parameters; what is not asked for is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class PageQuery(Query):
@@ -151,7 +151,7 @@ class NoteBody(Body):
 class Row(BaseModel):
     """A part of a reply."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class Reply(Row):
