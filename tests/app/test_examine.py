@@ -40,6 +40,7 @@ async def a_past(url: str) -> None:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     asyncio.run(a_past(f"sqlite:///{tmp_path / 'zmart.db'}"))
+    (tmp_path / "zmart.toml").write_text(f"state_dir = {str(tmp_path)!r}\n")
     return tmp_path
 
 
@@ -51,7 +52,7 @@ def break_it(state: Path, *harm: str) -> None:
 
 
 def doctor(state: Path, capsys: pytest.CaptureFixture[str], *verb: str) -> tuple[int, dict[str, Any]]:
-    code = main([*(verb or ("doctor", "--offline")), "--json", "--set", f"state_dir={state}"])
+    code = main([*(verb or ("doctor", "--offline")), "--json", "--config", str(state / "zmart.toml")])
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -146,7 +147,7 @@ def refused() -> Iterator[list[subprocess.Popen[str]]]:
 def test_a_daemon_refuses_a_broken_book(state: Path, refused: list[subprocess.Popen[str]]) -> None:
     """Exit 1, before anything else is started, with the rule and the way out in the log."""
     break_it(state, BOOK + "position_rank = 7 WHERE position_rank = 2", "UPDATE symbols SET blocked_place = NULL")
-    command = [sys.executable, "-m", "zmart_stream.cli", "run", "--set", f"state_dir={state}"]
+    command = [sys.executable, "-m", "zmart_stream.cli", "run", "--config", str(state / "zmart.toml")]
     command += ["--set", "venue.rest_url=http://127.0.0.1:9", "--set", "api.port=0", "--set", "log.format=json"]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=state, env=environ)
@@ -166,6 +167,11 @@ def test_other_faults_are_found(state: Path, capsys: pytest.CaptureFixture[str],
     assert [name for name, _ in faults(doctor(state, capsys)[1])] == ["tokens"]
     tokens.chmod(0o600)
     assert doctor(state, capsys)[0] == 0
+    if os.geteuid() == 0:  # root looks at another user's daemon
+        os.chown(tokens, 65_534, 65_534)
+        assert [name for name, _ in faults(doctor(state, capsys)[1])] == ["tokens"]
+        os.chown(state, 65_534, 65_534)
+        assert faults(doctor(state, capsys)[1]) == []
     (state / "zmart.db").write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     code, report = doctor(state, capsys)
     assert code == 1
@@ -191,7 +197,9 @@ def test_wrong_settings_are_the_first_finding(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_silent_venue_is_a_fault(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["doctor", "--json", "--set", f"state_dir={state}", "--set", "venue.rest_url=http://127.0.0.1:9"])
+    code = main(
+        ["doctor", "--json", "--config", str(state / "zmart.toml"), "--set", "venue.rest_url=http://127.0.0.1:9"]
+    )
     report = json.loads(capsys.readouterr().out)
     assert code == 1
     assert [name for name, _ in faults(report)] == ["venue"]
@@ -199,7 +207,7 @@ def test_a_silent_venue_is_a_fault(state: Path, capsys: pytest.CaptureFixture[st
 
 def test_the_table_names_the_way_out(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     break_it(state, BOOK + "position_rank = 7 WHERE position_rank = 2")
-    assert main(["doctor", "--offline", "--set", f"state_dir={state}"]) == 1
+    assert main(["doctor", "--offline", "--config", str(state / "zmart.toml")]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split()[:2] == ["fault", "book"] for line in lines)
     assert sum("restore the last backup" in line for line in lines) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -132,6 +133,8 @@ def _tokens(settings: Settings, folder: Path) -> list[Check]:
     try:
         records = TokenFile(path).records
     except ConfigError as error:
+        if _is_the_daemons(path, folder):
+            return [doctor.good("tokens", f"private to the daemon's user, in {path}")]
         return [
             doctor.fault("tokens", str(error), f"make it a file of the daemon's user that nobody else reads: {path}")
         ]
@@ -140,6 +143,14 @@ def _tokens(settings: Settings, folder: Path) -> list[Check]:
         way = "zmart-stream token create --name NAME --scope read"
         return [doctor.fault("tokens", f"api.host {settings.api.host} is open to others and no token is in force", way)]
     return [doctor.good("tokens", f"{in_force} in force, in {path}" if records else f"none: no file {path}")]
+
+
+def _is_the_daemons(path: Path, folder: Path) -> bool:
+    """Root looks at what another user's daemon keeps: that user's own private file is as it must be."""
+    if os.geteuid() != 0 or not path.is_file():
+        return False
+    found = path.stat()
+    return found.st_uid != 0 and found.st_uid == folder.stat().st_uid and not found.st_mode & 0o077
 
 
 async def _venue(settings: Settings) -> list[Check]:
