@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -19,21 +19,18 @@ settings.register_profile("zmart", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("zmart")
 
 SERVICE = "tests/service/"
-CHAINS = 2  # daemons that run beside each other: two and their venues leave a slow machine time to answer them
+DAEMONS = 2  # workers that run daemons: two and their venues leave a slow machine time to answer them
 
 
-class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist's classes are untyped here
-    """A file stays on one worker, with what its tests share; the files that start daemons form a few chains."""
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist's classes are untyped here
+    """A file stays on one worker; two workers begin with the files that start daemons, the others end with them."""
 
-    def __init__(self, config: pytest.Config, log: Any) -> None:
-        super().__init__(config, log)
-        self._chains: dict[str, str] = {}
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if not file.startswith(SERVICE):
-            return file
-        return self._chains.setdefault(file, f"{SERVICE}{len(self._chains) % CHAINS}")
+    def _assign_work_unit(self, node: Any) -> None:
+        waits = list(self.assigned_work).index(node) < DAEMONS
+        chosen = next((file for file in self.workqueue if file.startswith(SERVICE) is waits), None)
+        if chosen is not None:
+            self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
@@ -53,13 +50,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min((os.cpu_count() or 1) + 1, 8) if everything else 0
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What waits longest begins first; names must not change from process to process, or the workers disagree."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names must not change from process to process: workers compare what they found."""
     unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if unstable:
         raise pytest.UsageError(f"an address in a test's name: {unstable[0]}")
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(SERVICE))
 
 
 @pytest.fixture(scope="session")
