@@ -34,7 +34,7 @@ class DetectorTable(Table):
     cooldown: Duration = Field(
         86400.0, ge=0, description="Time in which it does not repeat itself about a contract and direction."
     )
-    options: dict[str, float] = Field({}, description="Its thresholds.")
+    options: dict[str, int | float] = Field({}, description="Its thresholds.")
 
 
 class CustomDetectorTable(Table):
@@ -76,6 +76,17 @@ class AgentsTable(Table):
 class DetectorsTable(Table):
     """Who raises signals of our own."""
 
+    breakout: DetectorTable = DetectorTable(options={"days": 20, "least_atr": 0.1, "least_volume": 2.0})
+    rsi_divergence: DetectorTable = DetectorTable(
+        options={"wing": 2, "apart_least": 4, "apart_most": 30, "least_points": 4.0, "least_extreme": 10.0},
+    )
+    volume_spike: DetectorTable = DetectorTable(options={"times": 5.0, "least_moves": 2.0, "hours": 168})
+    funding_flip: DetectorTable = DetectorTable(options={"before": 3, "least_bps": 1.0})
+    spread_collapse: DetectorTable = DetectorTable(options={"least_fall": 25.0, "bars": 4, "worst_pct": 20.0})
+    new_listing: DetectorTable = DetectorTable(
+        cooldown=30 * 86400.0,
+        options={"age_days": 7.0, "least_turnover_usdt": 10e6, "least_score": 50.0},
+    )
     custom: list[CustomDetectorTable] = Field(
         [], description="Custom detectors, as [[signals.detectors.custom]] tables."
     )

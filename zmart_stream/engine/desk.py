@@ -24,6 +24,8 @@ from zmart_stream.signals.scorecard import Scorecards
 
 HALF_LIFE_H = 72.0
 Z_95 = 1.6448536269514722
+WARM_UP = "warm_up"
+"""What signals wait for before a session's first judgement."""
 
 
 class CoreView(CoreMarket):
@@ -192,7 +194,7 @@ class CoreView(CoreMarket):
     def waits_for(self) -> str:
         """Why nothing is judged now."""
         if not self._start.may_judge(self.now):
-            return "warm_up"
+            return WARM_UP
         return self._stages.symbols.hold.code or ""
 
     # -- parts -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from zmart_stream.domain.signals import (
     SubmitSignal,
 )
 from zmart_stream.engine.bus import Bus
-from zmart_stream.engine.desk import CoreView
+from zmart_stream.engine.desk import WARM_UP, CoreView
 from zmart_stream.engine.market_view import LazyStandings
 from zmart_stream.engine.score_trail import ScoreTrail
 from zmart_stream.engine.stages import Stages
@@ -146,13 +146,14 @@ class Judging:
 
     def _scored(self, change: ScoreChanged) -> Iterable[Message]:
         """Detectors that watch moved composites within a bar."""
-        if not self.watch.watches_scores or change.score is None:
+        if not self.watch.watches_scores or change.score is None or self.view.waits_for() == WARM_UP:
             return ()
         return self._raised(self.watch.scored(change.symbol, self.view))
 
     def _closed(self, _: ScoresClosed) -> Iterable[Message]:
-        """Detectors look at what the close shows."""
-        return [*self._raised(self.watch.closed(self.view)), *self.take_notices()]
+        """Detectors look at what the close shows; in warm-up at nothing, the past is only being loaded."""
+        found = [] if self.view.waits_for() == WARM_UP else self.watch.closed(self.view)
+        return [*self._raised(found), *self.take_notices()]
 
     def _raised(self, found: Sequence[Found]) -> list[Message]:
         return [message for each in found for message in self.processor.raised(each)]

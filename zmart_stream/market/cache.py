@@ -18,13 +18,14 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import MarketSettings
 from zmart_stream.market import archive
 from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntArray, merged
-from zmart_stream.market.columns import BarView, DayColumns, RingColumns
+from zmart_stream.market.columns import BarView, DayColumns, HourColumns, RingColumns
 from zmart_stream.market.contract_state import NEVER, ContractState
 from zmart_stream.market.covariance import ew_correlation, mean_return
 from zmart_stream.market.drawdowns import Drawdowns
 from zmart_stream.market.figures import WEEK, Recent, day_columns, hour_columns, recent, today_bar
 from zmart_stream.market.handback import hand_back_days, hand_back_hours, hand_back_row_days, hand_back_row_hours
 from zmart_stream.market.history import Amendment, follow_price, load_days, load_hours, put_back
+from zmart_stream.market.indicators import rsi_path
 from zmart_stream.market.roster import Roster
 from zmart_stream.market.series import Series, packed, unpacked
 from zmart_stream.market.trail import Trace
@@ -236,18 +237,30 @@ class MarketCache(Roster):
 
     def view(self, rows: IntArray | None = None) -> BarView:
         """What `close(bars)` reads: all rows (None) or some."""
-        member = np.array([s.in_universe for s in self.states], dtype=np.bool_)
-        known = self._recently() if rows is None else recent(self.hours, rows, self.day_start)
-        market = mean_return(self.hours.trail.window(Trace.RETURN), member)
-        day = self._close_of_day if rows is None else None
+
+        def hour() -> HourColumns:
+            member = np.array([s.in_universe for s in self.states], dtype=np.bool_)
+            market = mean_return(self.hours.trail.window(Trace.RETURN), member)
+            return hour_columns(self.hours, rows, self._known_of(rows), market)
+
+        def day() -> DayColumns:
+            closed = self._close_of_day if rows is None else None
+            return closed or day_columns(self.days, rows, self._known_of(rows).today)
+
         return BarView(
-            rows=np.arange(len(self.states)) if rows is None else rows,
-            hours=RingColumns(self.hours.ring, rows),
-            days=RingColumns(self.days.ring, rows),
-            hour=hour_columns(self.hours, rows, known, market),
-            day=day or day_columns(self.days, rows, known.today),
-            contracts=list(self.states) if rows is None else [self.states[row] for row in rows.tolist()],
+            np.arange(len(self.states)) if rows is None else rows,
+            list(self.states) if rows is None else [self.states[row] for row in rows.tolist()],
+            rings=(RingColumns(self.hours.ring, rows), RingColumns(self.days.ring, rows)),
+            make_hour=hour,
+            make_day=day,
         )
+
+    def _known_of(self, rows: IntArray | None) -> Recent:
+        return self._recently() if rows is None else recent(self.hours, rows, self.day_start)
+
+    def day_rsi(self, rows: IntArray) -> FloatArray:
+        """RSI(14) after each closed UTC day of the ring, shape (days, rows), oldest first; nan before bar 15."""
+        return rsi_path(self.days.anchor[:, rows], self.days.ring.window(Field.CLOSE)[:, rows])
 
     def correlation(self, rows: Sequence[int], half_life_h: float = 72.0) -> FloatArray:
         """EW correlation of hour returns of `rows`, shape (n, n); nan where fewer than 24 bars are common."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from zmart_stream.market.bars import BarRing, Field, FloatArray, IntArray
 from zmart_stream.market.contract_state import ContractState
@@ -116,13 +118,33 @@ class RingColumns:
         return self._field(Field.WHOLE)
 
 
-@dataclass(frozen=True, slots=True)
 class BarView:
-    """All that `close(bars)` may read; `rows[i]` is the row of `contracts[i]` and of every array's i-th value."""
+    """All that `close(bars)` may read; `rows[i]` is the row of `contracts[i]` and of every array's i-th value.
 
-    rows: IntArray
-    hours: RingColumns
-    days: RingColumns
-    hour: HourColumns
-    day: DayColumns
-    contracts: list[ContractState]
+    `hours` and `days` are views of the rings; the figures `hour` and `day` are made when they are first asked for.
+    """
+
+    def __init__(
+        self,
+        rows: IntArray,
+        contracts: list[ContractState],
+        *,
+        rings: tuple[RingColumns, RingColumns],
+        make_hour: Callable[[], HourColumns],
+        make_day: Callable[[], DayColumns],
+    ) -> None:
+        self.rows = rows
+        self.contracts = contracts
+        self.hours, self.days = rings
+        self._make_hour = make_hour
+        self._make_day = make_day
+
+    @cached_property
+    def hour(self) -> HourColumns:
+        """Figures of the newest closed hour."""
+        return self._make_hour()
+
+    @cached_property
+    def day(self) -> DayColumns:
+        """Figures of the provisional day."""
+        return self._make_day()

@@ -233,6 +233,24 @@ def rsi_of(gain: FloatArray, loss: FloatArray, count: FloatArray) -> FloatArray:
     return np.where(valid, 100.0 * gain / np.where(valid, total, 1.0), nan)
 
 
+def rsi_path(anchor: FloatArray, close: FloatArray) -> FloatArray:
+    """RSI(14) after each bar of `close` (bars, rows), shape as `close`; `anchor` (len(Day), rows): the state before.
+
+    Rows whose close is nan stay as they are.
+    """
+    count, previous, gain, loss = anchor[: Day.LOSS + 1]
+    part = close > 0.0
+    before = np.concatenate((previous[np.newaxis], close[:-1]))  # a row's bars have no gap: empty ones are carried
+    change = np.where(part & (before > 0.0), close - before, 0.0)
+    seen = count + np.cumsum(part, axis=0)
+    keep = np.where(part & (seen > WILDER + 1), (WILDER - 1) / WILDER, 1.0)
+    averages = np.stack((np.maximum(change, 0.0), np.maximum(-change, 0.0)), axis=1) / WILDER  # (bars, 2, rows)
+    state = np.stack((gain, loss))
+    for bar in range(len(averages)):
+        state = averages[bar] = state * keep[bar] + averages[bar]
+    return rsi_of(averages[:, 0], averages[:, 1], seen)
+
+
 def macd_of(fast: FloatArray, slow: FloatArray, count: FloatArray) -> FloatArray:
     """MACD line after `count` bars, nan before bar 26."""
     return np.where(count >= SLOW, fast - slow, nan)

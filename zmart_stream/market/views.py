@@ -131,7 +131,7 @@ class MarketView(Protocol):
         ...
 
     def day_rsi(self, rows: IntArray) -> FloatArray:
-        """RSI(14) after each closed UTC day of `rows` (of `bars`), shape (rows, days), oldest first, nan before bar 15."""
+        """RSI(14) after each closed UTC day of some `rows`: shape (rows, days), oldest first; nan before bar 15."""
         ...
 
     def scores_before(self, name: str, bars: int = 4) -> FloatArray:
