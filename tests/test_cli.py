@@ -24,7 +24,7 @@ from zmart_stream.api.auth import AuthSettings
 from zmart_stream.cli.asking import as_csv_text
 from zmart_stream.cli.entry import app, main
 from zmart_stream.cli.running import duration_s
-from zmart_stream.cli.tables import Column, age, aligned, number
+from zmart_stream.cli.tables import Column, age, aligned, number, percent, signed
 from zmart_stream.domain.errors import UsageError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -562,4 +562,6 @@ def test_figures_and_columns() -> None:
         "2d",
         "–",
     ]
-    assert [number(value) for value in (1234567.891, None, True)] == ["1 234 567.89", "–", "–"]
+    assert [number(value) for value in (1234567.891, None, True, -0.001)] == ["1 234 567.89", "–", "–", "0.00"]
+    assert [signed(value) for value in (1.5, -1.5, 0.001, None)] == ["+1.50", "-1.50", "0.00", "–"]
+    assert [percent(value) for value in (0.0125, -0.000001, None)] == ["1.25 %", "0.00 %", "–"]

@@ -53,13 +53,14 @@ def number(value: object, digits: int = 2) -> str:
     """A figure, or a dash where there is none."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "–"
-    return f"{value:,.{digits}f}".replace(",", " ")
+    text = f"{value:,.{digits}f}".replace(",", " ")
+    return text.lstrip("-") if not text.strip("-0. ") else text  # what rounds to nothing has no sign
 
 
 def signed(value: object, digits: int = 2) -> str:
     """A figure with its sign, or a dash."""
     text = number(value, digits)
-    return f"+{text}" if isinstance(value, int | float) and value > 0 else text
+    return f"+{text}" if isinstance(value, int | float) and value > 0 and text.strip("0. ") else text
 
 
 def percent(value: object, digits: int = 2) -> str:
