@@ -39,6 +39,7 @@ class Core:
 
 
 def test_a_ranking_is_kept_for_a_moment(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_model, "RANKED_S", 3600.0)
     core = Core(seed)
     first = core.reads.rankings()
     assert {row["symbol"] for row in first} == {contract.symbol for contract in core.session.contracts}
