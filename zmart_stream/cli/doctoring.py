@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated, Any
 
@@ -34,6 +33,8 @@ def doctor(
     sets: Sets = None,
 ) -> None:
     """Look at settings, disk, tokens, database, book, venue and clock; exit 0 if a daemon can live with all of it."""
+    import asyncio  # noqa: PLC0415  off the start path of the asking verbs
+
     from zmart_stream.app.compose.examine import examine  # noqa: PLC0415  off the start path of the asking verbs
     from zmart_stream.app.config import Sources  # noqa: PLC0415  off the start path of the asking verbs
 
@@ -43,6 +44,8 @@ def doctor(
 
 def check(as_json: Json = False, config: Config = None, sets: Sets = None) -> None:
     """Look at the whole database: the file, the book, its history and its money."""
+    import asyncio  # noqa: PLC0415  off the start path of the asking verbs
+
     from zmart_stream.app.compose.examine import check_database  # noqa: PLC0415  off the asking verbs' start path
     from zmart_stream.app.config import Sources  # noqa: PLC0415  off the start path of the asking verbs
 
