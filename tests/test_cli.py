@@ -177,6 +177,32 @@ def test_no_daemon_is_69(tmp_path) -> None:
         assert str(port) in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"", "the connection was closed without a reply"),
+        (b"SSH-2.0-box\r\n", "the reply is not HTTP"),
+    ],
+)
+def test_why_nobody_answers_is_told_in_words(sent, said, tmp_path) -> None:
+    async def scenario() -> None:
+        async def talk(reader, writer) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(sent)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        async with server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            told = await asyncio.to_thread(lambda: call(tmp_path, "status", "--url", url))
+            assert told.returncode == 69
+            assert said in told.stderr, told.stderr
+            assert "Error" not in told.stderr
+
+    asyncio.run(scenario())
+
+
 def test_something_else_at_the_port_is_69(tmp_path) -> None:
     async def scenario() -> None:
         async def talk(reader, writer) -> None:

@@ -71,3 +71,30 @@ def test_the_book_names_who_is_kept_out_once_that_is_on_disk(seed: int) -> None:
     assert core.reads.portfolio()["blocked"] == []
     core.reads.tell(told)
     assert core.reads.portfolio()["blocked"] == [symbol]
+
+
+def test_the_book_and_the_status_say_when_nobody_is_heard_or_history_still_loads() -> None:
+    settings = CoreSettings()
+    feed: dict[str, Any] = {"rest": {"state": "up"}, "connections": [{"state": "up"}]}
+    engine = Engine(settings, build_scorers(settings.scoring), session=1)
+    reads = ReadModel(engine, venue=dict, feed=lambda: feed, storage=dict, config=dict)
+    assert reads.portfolio()["notice"] == "waiting for the venue's contracts"
+    feed["rest"]["state"] = "down"
+    assert reads.status()["venue"]["reachable"], "its sockets still bring something"
+    feed["connections"] = [{"state": "down"}, {"state": "dialling"}]
+    assert reads.status()["venue"]["reachable"] is False
+    assert reads.portfolio()["notice"] == "the venue does not answer: nothing here is new"
+
+
+def test_the_holdings_carry_what_they_earned(seed: int) -> None:
+    core = Core(seed)
+    holdings = core.reads.portfolio()["holdings"]
+    assert holdings
+    for holding in holdings:
+        earned = holding["price_pnl_usdt"] + holding["funding_usdt"] - holding["costs_usdt"]
+        assert holding["earned_usdt"] == pytest.approx(earned, abs=0.02)
+        assert holding["value_usdt"] > 0
+    assert core.reads.portfolio()["notice"] is None
+    statistics = core.reads.statistics()
+    assert statistics["as_of"].endswith("Z")
+    assert statistics["positions"][0]["since"].endswith("Z")

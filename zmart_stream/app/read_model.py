@@ -197,6 +197,8 @@ class ReadModel:
         warm_up = self._engine.status()["warm_up"]
         if warm_up["ended"]:
             return None
+        if not warm_up["of"]:
+            return "waiting for the venue's contracts"
         return f"warming up {warm_up['done']}/{warm_up['of']}: scores are not complete yet"
 
     def statistics(self) -> dict[str, Any]:
