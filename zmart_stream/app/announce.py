@@ -1,4 +1,4 @@
-"""What the log says of what the core derived: one line for each book change, hold and disabled plug-in."""
+"""What the log says of what the core derived: a line for a book change, a hold, a signal, a disabled plug-in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 from zmart_stream.domain.commands import CommandDone, PluginDisabled, Reconfigured
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, HoldChanged, PortfolioChange
+from zmart_stream.domain.signals import SignalDecided, SignalEnded
 
 log = structlog.get_logger("book")
 
@@ -50,6 +51,28 @@ def _plugin(message: PluginDisabled) -> None:
     log.error("plugin.disabled", kind=message.kind, name=message.name, reason=message.reason)
 
 
+def _decided(message: SignalDecided) -> None:
+    signal, decision = message.signal, message.decision
+    plan = decision.plan
+    if not decision.approved:
+        log.debug("signal.declined", id=signal.id, source=signal.source, p=decision.p, reason=decision.reason)
+        return
+    log.info(
+        "signal.approved",
+        id=signal.id,
+        source=signal.source,
+        type=signal.signal_type,
+        direction=signal.direction,
+        symbol=plan.symbol,
+        action=plan.action,
+        p=decision.p,
+    )
+
+
+def _ended(message: SignalEnded) -> None:
+    log.info("signal.ended", id=message.signal_id, status=message.status, reason=message.reason, detail=message.detail)
+
+
 def _reconfigured(message: Reconfigured) -> None:
     log.info("config.applied", revision=message.revision, changed=list(message.changed))
 
@@ -66,4 +89,6 @@ _WRITERS: dict[type[Message], Callable[..., None]] = {
     PluginDisabled: _plugin,
     Reconfigured: _reconfigured,
     CommandDone: _done,
+    SignalDecided: _decided,
+    SignalEnded: _ended,
 }
