@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.api.judged import AS_OF, NOW, SignalPaper, SignalReads, cascade
 from zmart_stream.domain.commands import Command, CommandDone, Recalculate, RemoveHolding
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import EquityMarked, Holding, Portfolio, PortfolioChange
 from zmart_stream.domain.ports import ChangesAsked
 from zmart_stream.domain.scores import Recalculated
+from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.engine.ids import symbol_id
 
-NOW = 1_795_356_630_544_053_956
-AS_OF = "2026-11-22T14:10:30.544Z"
 SYMBOLS = ("XBTUSDTM", "ETHUSDTM", "SOLUSDTM")
 
 
@@ -162,7 +162,7 @@ SWAP = {
 }
 
 
-class Books(Shelf):
+class Books(SignalReads, Shelf):
     """And what the book did and earned."""
 
     def statistics(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class Books(Shelf):
         }
 
 
-class Paper:
+class Paper(SignalPaper):
     """What is on disk: one change, two points, one score."""
 
     async def history(self, wanted: ChangesAsked, limit: int, offset: int) -> tuple[list[PortfolioChange], int]:
@@ -324,6 +324,8 @@ class Counter:
         self.taken.append(command)
         if self.silent:
             await asyncio.Event().wait()
+        if isinstance(command, SubmitSignal):
+            return cascade(command)
         symbol = getattr(command, "symbol", None)
         if type(command).__name__ == "AddHolding" and symbol == "XBTUSDTM":
             raise CommandRefusedError("already_in_book", "XBTUSDTM is held")

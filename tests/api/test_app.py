@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.desk import AS_OF, SYMBOLS, desk
+from tests.api.judged import SIGNAL_ID
 from zmart_stream.api.app import ROUTES
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
@@ -26,6 +27,7 @@ BODIES = {
     "portfolio/remove-symbol": {"symbol": "XBTUSDTM"},
     "portfolio/replace-symbol": {"old_symbol_id": "XBTUSDTM", "new_symbol_id": "SOLUSDTM"},
     **{f"portfolio/{name}": {"symbol": "XBTUSDTM"} for name in ("pin", "unpin", "block", "unblock")},
+    "signals": {"source_name": "Tests", "signal_type": "BREAKOUT", "signal_strength": 0.8, "confidence_level": 0.7},
     "users": {"name": "bob", "scopes": ["read"]},
     "config": {"config_key": "max_portfolio_symbols", "config_value": 15},
     "scoring/algorithms/risk": {"weight": 0.5, "parameters": {"weights": {"volatility": 0.6}}},
@@ -37,7 +39,8 @@ def test_reply_has_the_form_its_route_declares(route, tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path, auth=OPEN) as at:
             record, token = at.tokens.create("anna", ["operate"])
-            places = {"{symbol}": "XBTUSDTM", "{name}": "risk", "{id}": record.id}
+            named = SIGNAL_ID if "/signals/" in route.path else record.id
+            places = {"{symbol}": "XBTUSDTM", "{name}": "risk", "{id}": named}
             path = reduce(lambda text, place: text.replace(*place), places.items(), route.path)
             body = BODIES.get(path.removeprefix(f"{PREFIX}/"), b"")
             lines = ["Content-Type: application/json"] if body else []

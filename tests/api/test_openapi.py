@@ -26,6 +26,7 @@ from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.openapi import describe
+from zmart_stream.domain.signals import SignalReceived, SubmitSignal
 
 STATIC = Path(pages.__file__).parent / "static"
 EXAMPLES = 6
@@ -39,6 +40,16 @@ NAMES_OF_SETTINGS = {
 
 UNKNOWN_IDS = f"DELETE {PREFIX}/users/{{id}}"
 """No generated id is that of a token."""
+
+VALUES_OF_SIGNALS = f"POST {PREFIX}/signals"
+"""A signal of the right form may break the rules of its values, or be of the past."""
+
+SIGNAL: dict[str, Any] = {
+    "source_name": "generated",
+    "signal_type": "MOMENTUM",
+    "signal_strength": 0.8,
+    "confidence_level": 0.7,
+}
 
 PLENTY = Limits(requests_per_minute=1_000_000, failed_logins_per_minute=1_000_000)
 CHECKED = """
@@ -84,17 +95,19 @@ def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tm
     accepts = schemathesis.checks.CHECKS.get_one("positive_data_acceptance")
     asked: dict[str, set[int]] = {}
     market, turn = Market(seed), count()
-    symbols = cycle(market.reads.listed())
+    symbols, signal_id = cycle(market.reads.listed()), submitted(market)
     with capture_logs(), served(tmp_path, market) as (port, token):
 
         def ask(case: Any) -> None:
             if case.meta.generation.mode is GenerationMode.POSITIVE and next(turn) % 2:
                 name_listed(case, symbols)
+                name_stored(case, signal_id)
             label = case.operation.label
+            free = label in NAMES_OF_SETTINGS or label == VALUES_OF_SIGNALS
             response = case.call_and_validate(
                 base_url=f"http://127.0.0.1:{port}",
                 headers={"Authorization": f"Bearer {token}"},
-                checks=[check for check in checks if not (label in NAMES_OF_SETTINGS and check is accepts)],
+                checks=[check for check in checks if not (free and check is accepts)],
             )
             asked.setdefault(case.operation.label, set()).add(response.status_code)
 
@@ -121,6 +134,23 @@ def name_listed(case: Any, symbols: Iterator[str]) -> None:
         for name in ("symbol", "symbol_id", "old_symbol_id", "new_symbol_id"):
             if isinstance(case.body.get(name), str):
                 case.body[name] = next(symbols)
+
+
+def name_stored(case: Any, signal_id: str) -> None:
+    """A signal that exists in place of a generated id, and values that a new one may have."""
+    if "/signals/" in case.operation.label and "id" in case.path_parameters:
+        case.path_parameters["id"] = signal_id
+    if case.operation.label == VALUES_OF_SIGNALS and isinstance(case.body, dict):
+        kept = {name: case.body[name] for name in ("symbol", "symbol_id", "signal_data") if name in case.body}
+        case.body = {**kept, **SIGNAL}
+
+
+def submitted(market: Market) -> str:
+    """The id of a signal that the market's database will hold."""
+    command = SubmitSignal(
+        ts=market.engine.now, request_id="first", who="tests", owner="tests", **{**SIGNAL, "source_name": "stored"}
+    )
+    return next(told.signal.id for told in market.take(command) if isinstance(told, SignalReceived))
 
 
 def test_the_page_of_the_description_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.pages import add_pages
-from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, symbols, system, users
+from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
 
@@ -27,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *analytics.ROUTES,
     *scoring.ROUTES,
     *symbols.ROUTES,
+    *signals.ROUTES,
     *settings.ROUTES,
     *users.ROUTES,
 )

@@ -20,6 +20,9 @@ IMPLIED: dict[Scope, frozenset[Scope]] = {
     "operate": frozenset({"read", "signal", "operate"}),
 }
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = "loopback"
+"""Owner of what callers on this machine send without a token."""
+
 _IN_QUERY = ("token", "access_token", "api_key")
 _HOST = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$", re.IGNORECASE)
 _BEARER = re.compile(r"^Bearer +([A-Za-z0-9._~+/=-]{1,256})$", re.IGNORECASE)
@@ -50,6 +53,12 @@ class Caller(NamedTuple):
     scopes: frozenset[Scope]
     own: frozenset[Scope] = frozenset()
 
+    @property
+    def owner(self) -> str:
+        """Whose the sources of this caller's signals are: the token's id, or loopback as a whole."""
+        kind, _, which = self.key.partition(":")
+        return which if kind == "token" else LOOPBACK
+
     def need(self, scope: Scope, *, token_only: bool = False) -> None:
         """Raises RequestError when the scope is not among the caller's, or with `token_only` among the token's."""
         if scope in (self.own if token_only else self.scopes):
@@ -76,7 +85,7 @@ class Authenticator:
         granted = self._granted(address)
         headers = request.headers.getall("Authorization", [])
         if not headers:
-            return Caller(f"address:{address}", "loopback" if granted else "nobody", granted)
+            return Caller(f"address:{address}", LOOPBACK if granted else "nobody", granted)
         return self._holder(headers, address, granted)
 
     def address(self, request: web.Request) -> str:

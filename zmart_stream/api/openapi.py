@@ -13,6 +13,8 @@ from pydantic.json_schema import models_json_schema
 from zmart_stream.api import problems
 from zmart_stream.api.calls import MOST_NAME, OPERATOR, PREFIX, Route
 from zmart_stream.api.models import Reference, Row
+from zmart_stream.api.routes.signals import KEY
+from zmart_stream.signals.validation import MOST_KEY
 
 _REF = "#/components/schemas/{model}"
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -133,11 +135,13 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    if route.method == "GET" or route.scope != "operate":
+    if route.method == "GET" or route.scope == "read":
         return []
-    meaning = "Who asks, for the record; the token's name stands beside it."
-    schema = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[ -~]*$"}
-    return [{"name": OPERATOR, "in": "header", "required": False, "description": meaning, "schema": schema}]
+    name, meaning, most = OPERATOR, "Who asks, for the record; the token's name stands beside it.", MOST_NAME
+    if route.scope == "signal":
+        name, meaning, most = KEY, "Acts once, however often it is sent; as `idempotency_key` in the body.", MOST_KEY
+    schema = {"type": "string", "maxLength": most, "pattern": "^[ -~]*$"}
+    return [{"name": name, "in": "header", "required": False, "description": meaning, "schema": schema}]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from zmart_stream.app.read_model import iso
 from zmart_stream.domain.portfolio import EquityMarked, PortfolioChange
-from zmart_stream.domain.ports import ChangesAsked
+from zmart_stream.domain.ports import ChangesAsked, SignalsAsked
 
+_UNTOLD = frozenset({"owner", "received_ns", "expires_ns", "due_ns"})
+"""Columns of a signal that others stand for."""
+
+_MOMENTS = ("created_at", "processed_at", "expires_at")
 _SCORE = ("score_type", "score_value", "rank", "confidence_level", "supporting_data")
 
 
@@ -31,6 +35,28 @@ class Pages(Protocol):
 
     async def scores(self, symbol: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Rows of a contract's stored scores. Raises KeyError for one that has none."""
+        ...
+
+    async def signals(
+        self,
+        limit: int,
+        offset: int,
+        *,
+        state: Literal["pending", "processed"] | None,
+        source: str | None,
+        symbol: str | None,
+    ) -> list[dict[str, Any]]:
+        """Rows of signals, newest first."""
+        ...
+
+    async def signal_count(
+        self, *, state: Literal["pending", "processed"] | None, source: str | None, symbol: str | None
+    ) -> int:
+        """How many there are of them."""
+        ...
+
+    async def signal(self, which: str) -> dict[str, Any] | None:
+        """One with steps, opinions, outcome."""
         ...
 
 
@@ -60,3 +86,28 @@ class StoredArchive:
             {**{name: row[name] for name in _SCORE}, "calculation_timestamp": iso(row["calculation_timestamp"])}
             for row in rows
         ]
+
+    async def signals(self, wanted: SignalsAsked, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Signals, newest first, JSON-ready, and how many there are of the wanted ones."""
+        conditions = wanted._asdict()
+        rows = await self._pages.signals(limit, offset, **conditions)
+        return [_signal(row) for row in rows], await self._pages.signal_count(**conditions)
+
+    async def signal(self, which: str) -> dict[str, Any] | None:
+        """One signal by id with steps, opinions and outcome, JSON-ready; None: there is none."""
+        found = await self._pages.signal(which)
+        if found is None:
+            return None
+        steps = [{**step, "ts": iso(step["ts"])} for step in found["steps"]]
+        outcome = found["outcome"]
+        if outcome is not None:
+            untold = ("owner", "ts", "sequence")
+            outcome = {name: value for name, value in outcome.items() if name not in untold}
+            outcome |= {"since": iso(outcome["since"]), "until": iso(outcome["until"])}
+        return _signal(found | {"steps": steps, "outcome": outcome})
+
+
+def _signal(row: dict[str, Any]) -> dict[str, Any]:
+    """A signal's row with times in ISO 8601 and nothing that only the machine needs."""
+    shown = {name: value for name, value in row.items() if name not in _UNTOLD}
+    return shown | {name: iso(row[name]) for name in _MOMENTS} | {"due_at": iso(row["due_ns"])}

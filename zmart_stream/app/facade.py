@@ -18,15 +18,9 @@ from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import PortfolioChange
 from zmart_stream.domain.ports import Commander, Reader
 from zmart_stream.domain.scores import Recalculated
-from zmart_stream.domain.signals import (
-    SignalDecided,
-    SignalEnded,
-    SignalEvaluated,
-    SignalReceived,
-    SignalRepeated,
-    SubmitSignal,
-)
+from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.portfolio import OPTIMISERS
+from zmart_stream.signals.answer import answer_to
 
 Result = dict[str, Any]
 C = TypeVar("C", bound=Command)
@@ -159,7 +153,7 @@ class Facade:
             return _failed("bad_signal", f"a signal has no {', '.join(unknown)}")
         if wrong := [name for name, value in fields.items() if not isinstance(value, _SIGNAL[name])]:
             return _failed("bad_signal", f"{', '.join(wrong)}: another type is wanted")
-        return await self._answered(self._submit(SubmitSignal, user, owner=OWNER, **fields), _judged)
+        return await self._answered(self._submit(SubmitSignal, user, owner=OWNER, **fields), answer_to)
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -221,28 +215,3 @@ def _score(value: float | None, row: Mapping[str, Any] | None) -> Result:
 
 def _failed(code: str, text: str, **facts: object) -> Result:
     return {"success": False, "error": text, "code": code, **facts}
-
-
-def _judged(cascade: Sequence[Message]) -> Result:
-    """What became of a signal so far."""
-    found: Result = {"signal_id": None, "status": "received", "decision": None, "opinions": []}
-    for message in cascade:
-        if isinstance(message, SignalReceived):
-            found["signal_id"] = message.signal.id
-        elif isinstance(message, SignalRepeated):
-            found |= {"signal_id": message.signal_id, "status": message.status, "repeated": True}
-        elif isinstance(message, SignalEvaluated):
-            found["opinions"] = [{"agent": o.agent, "p": o.p, "stance": o.stance} for o in message.opinions]
-        elif isinstance(message, SignalDecided):
-            decision = message.decision
-            found["status"] = "approved" if decision.approved else "declined"
-            found["decision"] = {
-                "approved": decision.approved,
-                "reason": decision.reason,
-                "consensus": decision.p,
-                "action": decision.plan.action,
-                "symbol": decision.plan.symbol,
-            }
-        elif isinstance(message, SignalEnded):
-            found |= {"status": message.status, "outcome": message.reason}
-    return found

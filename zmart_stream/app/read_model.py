@@ -226,6 +226,13 @@ class ReadModel:
         shown: dict[str, Any] = with_times(self._engine.swaps())
         return shown
 
+    def signal_statistics(self) -> dict[str, Any]:
+        """Signals by state, source and type, how long each stage took, and the scorecards."""
+        found = {**self._engine.signal_statistics(), "scorecards": self._engine.scorecards()}
+        found["scorecards"].pop("as_of")
+        shown: dict[str, Any] = with_times(found)
+        return shown
+
     def explain(self, symbol: str) -> dict[str, Any]:
         """Parts, contributions, gates, rank, smallest change. Raises KeyError."""
         found = self._engine.explain(symbol)

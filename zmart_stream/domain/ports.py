@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.market import BarRow
@@ -95,6 +95,10 @@ class Reader(Protocol):
         """What swaps earned against not swapping, and what a point of score earned."""
         ...
 
+    def signal_statistics(self) -> dict[str, Any]:
+        """Signals by state, source and type, how long each stage took, and the scorecards."""
+        ...
+
 
 class ChangesAsked(NamedTuple):
     """Which changes of the book are asked for; None leaves a condition out. Times in ns."""
@@ -102,6 +106,14 @@ class ChangesAsked(NamedTuple):
     symbol: str | None = None
     kind: str | None = None
     since: int | None = None
+
+
+class SignalsAsked(NamedTuple):
+    """Which signals are asked for: those that wait or those that are through; None leaves a condition out."""
+
+    state: Literal["pending", "processed"]
+    source: str | None = None
+    symbol: str | None = None
 
 
 class Archive(Protocol):
@@ -117,6 +129,14 @@ class Archive(Protocol):
 
     async def scores(self, symbol: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Stored scores of a contract, newest first, JSON-ready."""
+        ...
+
+    async def signals(self, wanted: SignalsAsked, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Signals, newest first, JSON-ready, and how many there are of the wanted ones."""
+        ...
+
+    async def signal(self, which: str) -> dict[str, Any] | None:
+        """One signal by id with steps, opinions and outcome, JSON-ready; None: there is none."""
         ...
 
 

@@ -1,0 +1,129 @@
+"""Signals: they come in, are judged, and can be looked at."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.models import is_uuid
+from zmart_stream.api.models.signals import (
+    OneSignalReply,
+    SignalBody,
+    SignalReply,
+    SignalsQuery,
+    SignalsReply,
+    SignalStatisticsReply,
+)
+from zmart_stream.domain.errors import RequestError
+from zmart_stream.domain.ports import SignalsAsked
+from zmart_stream.domain.signals import SubmitSignal
+from zmart_stream.signals.answer import answer_to
+
+KEY = "Idempotency-Key"
+"""Header that stands for the body's `idempotency_key`."""
+
+
+async def submit(call: Call) -> dict[str, Any]:
+    """Have a signal judged; the answer comes once it is on disk. One that waits is `received`.
+
+    The same key, or the same signal within a minute, gets the first one's answer and acts once.
+    """
+    body = call.said(SignalBody)
+    given = body.model_dump(exclude={"idempotency_key", "signal_data"})
+    return answer_to(
+        await call.submit(
+            SubmitSignal,
+            owner=call.caller.owner,
+            signal_data=body.signal_data or {},
+            idempotency_key=_key(call, body),
+            **given,
+        )
+    )
+
+
+async def pending(call: Call) -> dict[str, Any]:
+    """Signals that are not through yet, newest first."""
+    return await _signals(call, "pending")
+
+
+async def processed(call: Call) -> dict[str, Any]:
+    """Signals that are through, rejected ones included, newest first."""
+    return await _signals(call, "processed")
+
+
+async def statistics(call: Call) -> dict[str, Any]:
+    """Counts, durations and scorecards since the database began."""
+    return call.services.reader.signal_statistics()
+
+
+async def signal(call: Call) -> dict[str, Any]:
+    """One signal with every step, opinion and reason, its decision and its outcome."""
+    which = call.request.match_info["id"]
+    found = await call.services.archive.signal(which) if is_uuid(which) else None
+    if found is None:
+        raise RequestError("unknown_signal", "no stored signal has that id")
+    return {"signal": found}
+
+
+async def _signals(call: Call, state: Literal["pending", "processed"]) -> dict[str, Any]:
+    asked = call.asked(SignalsQuery)
+    symbol = None if asked.symbol is None else call.symbol(asked.symbol)
+    wanted = SignalsAsked(state, asked.source, symbol)
+    rows, total = await call.services.archive.signals(wanted, asked.limit, asked.offset)
+    return {"signals": rows, "total": total, "limit": asked.limit, "offset": asked.offset}
+
+
+def _key(call: Call, body: SignalBody) -> str | None:
+    """The idempotency key, of the header or of the body. Raises RequestError when they differ."""
+    said = call.request.headers.getall(KEY, [])
+    header = said[0].strip() if said else ""
+    if len(said) > 1 or not header.isascii() or body.idempotency_key not in (None, header or body.idempotency_key):
+        raise RequestError("bad_request", f"{KEY}: one, of ASCII characters, the body's if that has one too")
+    return header or body.idempotency_key
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path=f"{PREFIX}/signals",
+        handler=submit,
+        reply=SignalReply,
+        summary="Have a signal judged",
+        scope="signal",
+        body=SignalBody,
+        errors=("unknown_symbol", "bad_signal", "source_taken", "backlog"),
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/signals/pending",
+        handler=pending,
+        reply=SignalsReply,
+        summary="Signals that wait",
+        query=SignalsQuery,
+        errors=("unknown_symbol",),
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/signals/processed",
+        handler=processed,
+        reply=SignalsReply,
+        summary="Signals that are through",
+        query=SignalsQuery,
+        errors=("unknown_symbol",),
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/signals/statistics",
+        handler=statistics,
+        reply=SignalStatisticsReply,
+        summary="What came in, what became of it, and who was right",
+    ),
+    Route(
+        method="GET",
+        path=f"{PREFIX}/signals/{{id}}",
+        handler=signal,
+        reply=OneSignalReply,
+        summary="One signal with all that was said of it",
+        errors=("unknown_signal",),
+    ),
+)
