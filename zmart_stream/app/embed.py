@@ -17,7 +17,7 @@ from zmart_stream.app.service import Service
 async def running(sources: Sources) -> AsyncIterator[Facade]:
     """Run everything, the HTTP server included, until the block ends. Signals stay the caller's; logs are set up.
 
-    Raises ZmartError where a daemon would not start; what ends one later ends the block.
+    Raises ZmartError where a daemon would not start; what ends one later ends the block, as an ExceptionGroup.
     """
     loaded = load(sources)
     compose.set_up_logs(loaded.settings)
