@@ -30,6 +30,7 @@ from zmart_stream.domain.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, "-m", "zmart_stream.cli"]
 TIMEOUT_S = 60.0
+SENT = ["signal", "send", "--source", "s", "--type", "BREAKOUT", "--strength", "0.8", "--confidence", "0.7"]
 SHOWN = ("history", "metrics", "attribution", "equity", "swaps")
 
 
@@ -89,7 +90,7 @@ def verbs(command, path=()):
     if hasattr(command, "commands"):
         for name, inner in command.commands.items():
             yield from verbs(inner, (*path, name))
-    else:
+    if path and (not hasattr(command, "commands") or command.invoke_without_command):
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
         yield " ".join(path), options - {"-h", "--help"}
 
@@ -138,6 +139,13 @@ def test_every_verb_explains_itself(verb, tmp_path, capsys) -> None:
         ["portfolio", "replace", "XBTUSDTM"],
         ["portfolio", "equity", "--points", "1"],
         ["pause", "--as", "Zoë"],
+        ["signal"],
+        ["signal", "send", "--type", "BREAKOUT"],
+        [*SENT, "--data", "[]"],
+        [*SENT, "--data", "{"],
+        [*SENT, "--strength", "1.5"],
+        ["signals", "--limit", "0"],
+        ["signals", "show"],
     ],
     ids=" ".join,
 )

@@ -118,6 +118,11 @@ def _understood(url: str, status: int, content: bytes) -> dict[str, Any]:
         raise DaemonUnreachableError(f"what answers at {url} is not zmart-stream (HTTP {status})")
     if status >= 400:
         code = str(reply.get("code", status))
-        lines = [f"{reply.get('detail', 'refused')} [{code}]", *map(str, reply.get("problems", [])[1:])]
+        lines = [f"{reply.get('detail', 'refused')} [{code}]", *_further(reply.get("problems"))]
         raise RequestError(code, "\n".join(lines))
     return reply
+
+
+def _further(problems: object) -> list[str]:
+    """Problems beyond the first where they are texts; others stand in the detail already."""
+    return [text for text in problems[1:] if isinstance(text, str)] if isinstance(problems, list) else []
