@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from tests.storage.samples import Books, opened, writing
+from zmart_stream.app.compose.examine import check_database
+from zmart_stream.app.config import Sources
 from zmart_stream.domain.errors import BrokenBookError, ConfigError, WrongVenueError
 from zmart_stream.domain.portfolio import Portfolio
 from zmart_stream.storage.integrity import book_problems, check_book
@@ -64,5 +67,27 @@ def test_a_database_belongs_to_one_venue(url: str) -> None:
             for part in ("api-futures.kucoin.com", "sandbox seed=7 market=synthetic", "state_dir", "storage.url"):
                 assert part in str(caught.value)
             await check_venue(database, "api-futures.kucoin.com")
+
+    asyncio.run(scenario())
+
+
+def test_a_check_reads_beside_a_writer(url: str, tmp_path: Path) -> None:
+    """Nothing is locked, and a rule that is broken meanwhile is found."""
+    books = Books()
+    (tmp_path / "zmart.toml").write_text(f"state_dir = {str(tmp_path)!r}\n[storage]\nurl = {url!r}\n")
+    sources = Sources(file=tmp_path / "zmart.toml")
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                writer.put([books.change("fill", NAMES)])
+            assert (await check_database(sources))["healthy"]
+            async with database.writing() as connection:
+                await connection.execute(text(BOOK + "position_rank = 9 WHERE position_rank = 5"))
+            report = await check_database(sources)
+            assert not report["healthy"]
+            assert next(found["text"] for found in report["checks"] if found["level"] == "fault") == (
+                "book_rules: ranks are [1, 2, 3, 4, 9], not 1 to 5"
+            )
 
     asyncio.run(scenario())
