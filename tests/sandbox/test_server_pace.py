@@ -74,6 +74,7 @@ def test_the_clock_stops_at_the_end_of_a_record() -> None:
         ending: Any = _Ending(whole)
         async with venue(ending, speed="max") as bench:
             assert (await bench.state())["ended"] is False
+            assert (await bench.get("status"))["status"] == "open"
             socket = await bench.connect(_execution(SYMBOLS[0]))
             async with asyncio.timeout(WAIT_S):
                 while not (await bench.state())["ended"]:
@@ -82,6 +83,7 @@ def test_the_clock_stops_at_the_end_of_a_record() -> None:
         async with venue(_Ending(whole), speed=240, start="2026-11-20T10:07:30Z") as bench:  # type: ignore[arg-type]  # market by its methods
             await eventually(bench.ended)
             assert await bench.get("timestamp") == ending.end // 1_000_000
+            assert await bench.get("status") == {"status": "close", "msg": "the record has ended"}
 
     asyncio.run(run())
 

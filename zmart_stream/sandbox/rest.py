@@ -163,6 +163,8 @@ class Rest:
         return envelope.ok(self._venue.now_ms())
 
     async def _status(self, _request: web.Request) -> web.Response:
+        if self._venue.clock.ended and self._venue.status == "open":
+            return envelope.ok({"status": "close", "msg": "the record has ended"})
         return envelope.ok({"status": self._venue.status, "msg": ""})
 
     async def _signed(self, request: web.Request) -> web.Response:
