@@ -21,7 +21,8 @@ from zmart_stream.signals.detectors.grading import (
     whole_number,
 )
 
-LEAST_DAYS = 5
+LEAST_DAYS = 15
+"""As many as ATR(14) needs for its first value."""
 HOURS_A_DAY = 24.0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from zmart_stream.signals.base import Finding
 
 DIGITS = 6
-"""Figures told are rounded to so many digits: a logarithm's last bit may differ between machines."""
+"""Grades are rounded to so many: a root's or a mean's last bit may differ between machines."""
 
 
 def strength(value: float, least: float) -> float:
@@ -25,8 +25,8 @@ def confidence(value: float, least: float) -> float:
 
 
 def told(**figures: float) -> dict[str, float]:
-    """The numbers behind a finding, rounded."""
-    return {name: round(figure, DIGITS) for name, figure in figures.items()}
+    """The numbers behind a finding, to nine significant digits: prices may be as small as 1e-8."""
+    return {name: float(f"{figure:.9g}") for name, figure in figures.items()}
 
 
 def strongest_first(findings: Iterable[Finding]) -> list[Finding]:
