@@ -308,6 +308,18 @@ def test_many_at_one_instant_take_turns_and_none_is_lost() -> None:
     assert engine.signals(("received",)) == []
 
 
+def test_a_restore_in_the_middle_of_a_burst_goes_on_with_the_same_share() -> None:
+    engine, _ = started(core(sure(0.2)))
+    sent = [signal(engine.now, source_name=f"s{n}") for n in range(24)]
+    feed(engine, sent[:8])
+    again = Engine(engine.settings, build_scorers(engine.settings.scoring), session=1)
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(engine.snapshot(full=True))))
+    later = [*sent[8:], Tick(ts=engine.now + NS // 20), Tick(ts=engine.now + NS // 10)]
+    told, ours = feed(again, later), feed(engine, later)
+    assert [pack(message) for message in told] == [pack(message) for message in ours]
+    assert len(of(SignalDecided, ours)) == 16
+
+
 @pytest.mark.parametrize("how", ["raise", "type", "silent", "nan", "range", "stance", "name", "numbers", "veto"])
 def test_an_agent_that_fails_has_no_opinion_and_is_left_out_after_three_in_a_row(how: str) -> None:
     engine, _ = started(core((*sure(0.2), agent("Broken", how=how))))
@@ -494,7 +506,7 @@ def test_a_kill_forgets_nothing_that_was_stored() -> None:
     for number, message in enumerate(messages):
         stored += [each for each in engine.process(message) if isinstance(each, SIGNALS)]
         if number % 97 == 0:
-            snapshot, since = engine.snapshot(full=True), max(0, len(stored) - 5)  # some that it knows come again
+            snapshot, since = engine.snapshot(full=True), max(0, len(stored) - 40)  # some that it knows come again
         if number in restores:
             restored = busy_engine()
             restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(snapshot)))
