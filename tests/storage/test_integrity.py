@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
-from tests.storage.samples import Books, opened, writing
+from tests.storage.samples import HOUR, START, Books, closed, opened, writing
 from zmart_stream.app.compose.examine import check_database
 from zmart_stream.app.config import Sources
 from zmart_stream.domain.errors import BrokenBookError, ConfigError, WrongVenueError
 from zmart_stream.domain.portfolio import Portfolio
+from zmart_stream.storage import tables
 from zmart_stream.storage.integrity import book_problems, check_book
 from zmart_stream.storage.venue import check_venue
 
@@ -89,5 +90,31 @@ def test_a_check_reads_beside_a_writer(url: str, tmp_path: Path) -> None:
             assert next(found["text"] for found in report["checks"] if found["level"] == "fault") == (
                 "book_rules: ranks are [1, 2, 3, 4, 9], not 1 to 5"
             )
+
+    asyncio.run(scenario())
+
+
+def test_a_score_is_compared_with_its_own_row_only(url: str) -> None:
+    """Rows are dropped on a full disk and thinned with age, and scores move between closes: none of it is a fault."""
+    books = Books()
+    filled = books.change("fill", NAMES)
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                writer.put([filled, closed(START + HOUR, NAMES), closed(START + 2 * HOUR, NAMES, score=50.0)])
+                await writer.drain(60)
+                async with database.writing() as connection:
+                    await connection.execute(
+                        delete(tables.symbol_scores).where(tables.symbol_scores.c.end_ns > START + HOUR)
+                    )
+                assert [holding.score for holding in (await check_book(database)).holdings] == [49, 48, 47, 46, 45]
+                ranked = books.change("rerank", NAMES)
+                writer.put([closed(START + 3 * HOUR, NAMES), ranked])
+            assert (await check_book(database)).holdings == ranked.after.holdings
+            async with database.writing() as connection:
+                await connection.execute(text("UPDATE portfolio_composition SET scored_end_ns = 1, current_score = 2"))
+            with pytest.raises(BrokenBookError, match=r"scores 2 in the book and 69\.1235 at its last close"):
+                await check_book(database)
 
     asyncio.run(scenario())

@@ -141,7 +141,7 @@ async def _block_findings(connection: AsyncConnection, last: PortfolioChange) ->
 
 
 async def _score_findings(connection: AsyncConnection) -> list[Finding]:
-    """A holding's score is that of its newest row, where it came with one."""
+    """A holding's score is that of its newest row, where it came with one that was not thinned away since."""
     scores = tables.symbol_scores
     newest = (
         select(func.max(scores.c.end_ns)).where(scores.c.symbol_id == _held.c.symbol_id).correlate(_held)
@@ -150,7 +150,7 @@ async def _score_findings(connection: AsyncConnection) -> list[Finding]:
         select(Symbols.c.symbol, _held.c.current_score, scores.c.score_value)
         .join(Symbols, Symbols.c.id == _held.c.symbol_id)
         .join(scores, (scores.c.symbol_id == _held.c.symbol_id) & (scores.c.end_ns == newest))
-        .where(_held.c.status == ACTIVE, _held.c.scored_end_ns.is_not(None))
+        .where(_held.c.status == ACTIVE, scores.c.end_ns >= _held.c.scored_end_ns)
         .where(func.abs(_held.c.current_score - scores.c.score_value) > 1.5e-6)
         .order_by(_held.c.position_rank)
     )
