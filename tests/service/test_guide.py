@@ -32,6 +32,16 @@ curl -X POST http://localhost:5000/api/symbol-mgmt/portfolio/add-symbol \\
   -d '{"symbol_id": "uuid-here", "reason": "High score"}'"""
 CALCULATE = "curl -X POST http://localhost:5000/api/symbol-mgmt/scoring/calculate"
 
+SIGNAL = """\
+curl -X POST http://localhost:5000/api/symbol-mgmt/signals \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "source_name": "TestSource",
+    "signal_type": "MOMENTUM",
+    "signal_strength": 0.8,
+    "confidence_level": 0.7
+  }'"""
+
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
@@ -77,13 +87,21 @@ def test_the_curl_lines_of_the_guide(daemon: Daemon) -> None:
     assert [holding["symbol"] for holding in curl(daemon, PORTFOLIO)["holdings"]] == [best["symbol"]]
     again = curl(daemon, ADD, uuid_here=best["symbol_id"])
     assert (again["success"], again["code"]) == (False, "already_in_book")
+    judged = curl(daemon, SIGNAL)
+    assert judged["success"] is True, judged
+    assert judged["status"] in {"declined", "acted", "no_action"}, "a market signal is judged at once"
+    assert judged["decision"]["symbol"], "its target is chosen"
+    assert len(judged["opinions"]) == 6
+    repeated = curl(daemon, SIGNAL)
+    assert (repeated["signal_id"], repeated["repeated"]) == (judged["signal_id"], True)
 
 
 @pytest.mark.parametrize(
     "path",
     """portfolio portfolio/statistics portfolio/metrics scoring/rankings scoring/symbol/{id}/scores health status
     symbols symbols/{id} explain/{id} portfolio/history portfolio/attribution portfolio/equity portfolio/optimize
-    portfolio/swaps scoring/algorithms config""".split(),
+    portfolio/swaps scoring/algorithms config signals/pending signals/processed
+    signals/statistics""".split(),
 )
 def test_every_reading_endpoint_answers(daemon: Daemon, path: str) -> None:
     first = daemon.rankings()[0]["symbol_id"]

@@ -104,10 +104,10 @@ def _verdict(decision: Reply) -> str:
 def _decided(signal: Reply) -> str:
     decision = signal["decision"]
     verdict = "approved" if signal["approved"] else "declined"
-    limit = decision.get("approve_at")
+    limit, spoke, quorum = decision.get("approve_at"), word(signal["spoke"]), word(signal["quorum"])
     return (
         f"{verdict}: consensus {number(signal['p'], 3)} (approved from {number(limit)}), "
-        f"{word(signal['spoke'])} agents spoke ({word(signal['quorum'])} wanted), dissent {number(signal['dissent'], 3)}, "
+        f"{spoke} agents spoke ({quorum} wanted), dissent {number(signal['dissent'], 3)}, "
         f"{word(signal['action'])} {word(signal['target_symbol'])}"
     )
 

@@ -1,0 +1,69 @@
+"""Signals on a running daemon: judged, stored, listed; each acts once, across a kill too; a pause keeps them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.service.harness import FULL_BOOK, Daemon, ending
+
+SETS = ("sandbox.contracts=16", "sandbox.speed=60", "portfolio.automatic=false", *FULL_BOOK)
+GOOD: dict[str, Any] = {
+    "source_name": "bot",
+    "signal_type": "BREAKOUT",
+    "signal_strength": 0.85,
+    "confidence_level": 0.75,
+    "signal_data": {"indicator": "RSI"},
+}
+
+
+def sent(daemon: Daemon, **more: Any) -> dict[str, Any]:
+    """A signal's answer."""
+    status, reply = daemon.post("signals", **GOOD, **more)
+    assert status == 200, reply
+    return dict(reply)
+
+
+def processed(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """The stored ones of the bot that are through, by id."""
+    return {row["id"]: row for row in daemon.get("signals/processed?source=bot")["signals"]}
+
+
+def acts_of(daemon: Daemon, signal_id: str) -> int:
+    """Changes of the book that the signal made itself."""
+    changes = daemon.get("portfolio/history?limit=1000")["changes"]
+    return sum(change["who"] == f"signal:{signal_id}" for change in changes)
+
+
+def test_a_signal_is_judged_once_and_stays_so_across_a_kill_and_a_pause(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "--sandbox", sets=SETS)
+    with ending(daemon):
+        daemon.post("initialize-sample-data")
+        symbol = next(row["symbol_id"] for row in daemon.rankings() if row["eligible"])
+        first = sent(daemon, symbol_id=symbol, idempotency_key="k1")
+        assert first["status"] in {"declined", "acted", "no_action"}, first
+        again = sent(daemon, symbol_id=symbol, idempotency_key="k1")
+        assert (again["signal_id"], again["repeated"]) == (first["signal_id"], True)
+        assert processed(daemon)[first["signal_id"]]["status"] == first["status"]
+        whole = daemon.get(f"signals/{first['signal_id']}")["signal"]
+        assert [step["status"] for step in whole["steps"]][:2] == ["received", "evaluated"]
+        assert [opinion["agent"] for opinion in whole["opinions"]] == [one["agent"] for one in first["opinions"]]
+        acted = acts_of(daemon, first["signal_id"])
+        assert bool(acted) == (first["status"] == "acted")
+        daemon.post("pause", reason="quiet")
+        waits = sent(daemon, symbol_id=symbol, signal_direction="SELL", idempotency_key="k2", expires_in_s=86400)
+        assert (waits["status"], waits["decision"]) == ("received", None)
+        daemon.kill()
+    later = Daemon(tmp_path, "--sandbox", sets=SETS, state=daemon.state, name="later")
+    with ending(later):
+        later.post("initialize-sample-data")
+        known = sent(later, symbol_id=symbol, idempotency_key="k1")
+        assert (known["signal_id"], known["repeated"], known["status"]) == (first["signal_id"], True, first["status"])
+        assert acts_of(later, first["signal_id"]) == acted, "it acted once"
+        waiting = [row["id"] for row in later.get("signals/pending?source=bot")["signals"]]
+        assert waiting == [waits["signal_id"]]
+        assert later.post("resume")[0] == 200
+        later.until("its judgement", lambda: waits["signal_id"] in processed(later))
+        end = processed(later)[waits["signal_id"]]
+        assert end["status"] in {"declined", "acted", "no_action"}, end
+        assert later.get("signals/pending?source=bot")["total"] == 0
