@@ -110,9 +110,7 @@ class ScoringEngine(Board):
         for pull in pulls:
             total += pull
         mark.blended = value = NEUTRAL + total
-        if pace and value > mark.lid:
-            value = mark.lid
-        mark.value = value
+        mark.value = value = mark.lid if pace and value > mark.lid else value
         if -self._near < value - mark.told < self._near:
             return None
         return self._announce(state, mark, ts)
