@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from zmart_stream.domain.signals import (
     SubmitSignal,
 )
 from zmart_stream.engine.ids import symbol_id
-from zmart_stream.storage import tables
+from zmart_stream.storage import statements, tables
 from zmart_stream.storage.items import (
     OutboxEntry,
     OutboxFilled,
@@ -42,8 +43,10 @@ from zmart_stream.storage.items import (
     UsersRecorded,
 )
 from zmart_stream.storage.reader import StorageReader
+from zmart_stream.storage.signal_pages import State, newest
 
 NAME = "A0USDTM"
+STATES: tuple[State | None, ...] = (None, "pending", "processed")
 
 
 def uuid(number: int) -> str:
@@ -345,5 +348,25 @@ def test_what_belongs_to_a_signal_goes_with_it(url: str) -> None:
                 await connection.execute(text("DELETE FROM signals"))
                 for table in (tables.signal_steps, tables.signal_evaluations, tables.signal_outcomes):
                     assert (await connection.execute(select(func.count()).select_from(table))).scalar() == 0
+
+    asyncio.run(scenario())
+
+
+def test_pages_and_keys_are_found_by_index(tmp_path: Path) -> None:
+    """A year of signals is read by a page, never from one end to the other."""
+
+    async def scenario() -> None:
+        async with opened(f"sqlite:///{tmp_path / 'zmart.db'}") as database, database.reading() as connection:
+            asked: list[tuple[Any, dict[str, Any]]] = [
+                (statements.RELEASE_KEY, {"whose": "t1", "key": "k", "other": uuid(1)}),
+                *((newest(state, source, None).limit(10), {}) for state in STATES for source in (None, "scanner")),
+            ]
+            for statement, values in asked:
+                compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+                given = {**compiled.params, **values}
+                bound = tuple(given[name] for name in compiled.positiontup)
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", bound)
+                told = [row[3] for row in plan]
+                assert not any(line.startswith("SCAN") and "INDEX" not in line for line in told), (str(compiled), told)
 
     asyncio.run(scenario())

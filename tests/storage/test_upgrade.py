@@ -83,8 +83,9 @@ def a_past(connection: Connection, books: Books) -> dict[str, int]:
     then.put("sessions", {"number": 6, "release": "0.1", "ended_ts_ns": START + 2 * HOUR})
     then.put("venue", {"id": 1, "identity": "api-futures.kucoin.com"})
     shares = {"signal_strength": 0.75, "confidence_level": 0.5, "signal_direction": "BUY", "signal_data": {"a": [1]}}
-    about = {"id": uuid(9), "symbol_id": symbol_id(NAMES[0]), "source_name": "s", "signal_type": "X"}
-    then.put("signals", {**about, **shares, "status": "received", "created_at": START, "expires_at": START + HOUR})
+    about = {"symbol_id": symbol_id(NAMES[0]), "source_name": "s", "signal_type": "X"}
+    waits = {**about, **shares, "status": "received"}
+    then.put("signals", *({**waits, "id": uuid(9 - n), "created_at": START + n * HOUR} for n in range(3)))
     return then.counts
 
 
@@ -111,8 +112,9 @@ def test_the_first_releases_database_loses_nothing(url: str) -> None:
             assert {found.symbol: found for found in state.contracts}[NAMES[2]] == contract(NAMES[2])
             assert [change.kind for change in state.changes] == ["fill", "replace"]
             assert (state.ledger, state.equity, state.signals) == ((), None, ())
-            old = (await reader.signals())[0]
-            assert (old["signal_strength"], old["signal_data"], old["created_at"]) == (0.75, {"a": [1]}, START)
+            old = await reader.signals()
+            assert [found["created_at"] for found in old] == [START + 2 * HOUR, START + HOUR, START]
+            assert (old[0]["signal_strength"], old[0]["signal_data"], old[0]["id"]) == (0.75, {"a": [1]}, uuid(7))
             await goes_on(database, books)
 
     async def goes_on(database: Database, books: Books) -> None:

@@ -36,7 +36,7 @@ class SignalBatch:
         """`name` makes sure that contracts have a row."""
         self._next = next_sequence
         self._name = name
-        self._signals: list[Row] = []
+        self._signals: dict[str, Row] = {}
         self._keys: dict[tuple[str, str], Row] = {}
         self._steps: list[Row] = []
         self._opinions: list[Row] = []
@@ -71,7 +71,7 @@ class SignalBatch:
         """Write it in the caller's transaction."""
         keyed = [{"whose": owner, "key": key, "other": row["id"]} for (owner, key), row in self._keys.items()]
         await many(connection, statements.RELEASE_KEY, keyed)
-        await many(connection, to.signal, self._signals)
+        await many(connection, to.signal, self._signals.values())
         for rows in self._moves.values():
             if rows:
                 await many(connection, statements.signal_moves(rows[0].keys() - {"moved"}), rows)
@@ -92,7 +92,7 @@ class SignalBatch:
         if signal.symbol is not None and not rejected:
             self._name((signal.symbol,), told.ts)
         row = signal_rows.received_row(told, self._next())
-        self._signals.append(row)
+        self._signals.setdefault(signal.id, row)
         if row["idempotency_key"] is not None and not rejected:
             self._release(row)
         self._step(signal.id, told.ts, row["status"], (row["reason"], ""))
@@ -121,8 +121,12 @@ class SignalBatch:
         self._move("ended", told.signal_id, told.ts, told.status, signal_rows.ended_fields(told))
 
     def _move(self, move: str, signal: str, ts: int, status: Status, fields: Row) -> None:
-        done = ts if signal_rows.is_final(status) else None
-        self._moves[move].append({"moved": signal, "status": status, "processed_at": done, **fields})
+        now = {"status": status, "processed_at": ts if signal_rows.is_final(status) else None, **fields}
+        row = self._signals.get(signal)
+        if row is None:
+            self._moves[move].append({"moved": signal, **now})
+        elif not signal_rows.is_final(row["status"]):
+            row |= now  # most are decided in the cascade they came in: one row, written once
         self._step(signal, ts, status, (fields["reason"], fields.get("detail", "")))
 
     def _step(self, signal: str, ts: int, status: Status, words: tuple[str, str]) -> None:

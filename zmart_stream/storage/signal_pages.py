@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.signals import FINAL, SignalSettled
+from zmart_stream.domain.signals import SignalSettled
 from zmart_stream.storage import tables
 from zmart_stream.storage.items import OutboxEntry, UserRecord
 from zmart_stream.storage.pages import BookPages, contract_id
@@ -17,6 +17,9 @@ from zmart_stream.storage.signal_rows import entry_of, opinion_of, settled_of, t
 State = Literal["pending", "processed"]
 _signals, _steps = tables.signals, tables.signal_steps
 _outcomes = tables.signal_outcomes
+WAITING = ("received", "evaluated", "approved")
+"""States that a signal leaves."""
+
 _REPLAYED = 20_000
 """Steps that a start gets to know again at most."""
 
@@ -39,9 +42,7 @@ class SignalPages(BookPages):
         symbol: str | None = None,
     ) -> list[dict[str, Any]]:
         """Signals, newest first: waiting or processed, of a source, about a contract (symbol or UUID)."""
-        chosen = select(_signals).where(*_of_signals(state, source, symbol))
-        newest = chosen.order_by(_signals.c.created_at.desc(), _signals.c.sequence.desc())
-        return [_shown(row) for row in await self._page(newest, limit, offset)]
+        return [_shown(row) for row in await self._page(newest(state, source, symbol), limit, offset)]
 
     async def signal_count(
         self, *, state: State | None = None, source: str | None = None, symbol: str | None = None
@@ -104,10 +105,10 @@ async def signals_since(connection: AsyncConnection, sequence: int) -> tuple[Mes
 
     A core whose snapshot does not fit has only these to know its signals by.
     """
-    newest = select(_steps).order_by(_steps.c.sequence.desc())
-    steps = (await connection.execute(newest.where(_steps.c.sequence > sequence).limit(_REPLAYED))).all()
+    backwards = select(_steps).order_by(_steps.c.sequence.desc())
+    steps = (await connection.execute(backwards.where(_steps.c.sequence > sequence).limit(_REPLAYED))).all()
     if len(steps) < _AT_LEAST:
-        steps = (await connection.execute(newest.limit(_AT_LEAST))).all()
+        steps = (await connection.execute(backwards.limit(_AT_LEAST))).all()
     known = await _known(connection, [step.signal_id for step in steps])
     told: list[tuple[int, Message]] = [(step.sequence, told_of(step, *known[step.signal_id])) for step in steps]
     since = steps[-1].sequence if steps else sequence
@@ -129,11 +130,16 @@ async def _known(connection: AsyncConnection, ids: list[str]) -> dict[str, tuple
     return known
 
 
+def newest(state: State | None, source: str | None, symbol: str | None) -> Select[Any]:
+    """Signals by arrival, the newest first; the order is an index's, so that a page costs a page."""
+    return select(_signals).where(*_of_signals(state, source, symbol)).order_by(_signals.c.sequence.desc())
+
+
 def _of_signals(state: State | None, source: str | None, symbol: str | None) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if state is not None:
-        is_final = _signals.c.status.in_(FINAL)
-        found.append(is_final if state == "processed" else ~is_final)
+        waits = _signals.c.status.in_(WAITING)
+        found.append(waits if state == "pending" else ~waits)
     if source is not None:
         found.append(_signals.c.source_name == source)
     if symbol is not None:

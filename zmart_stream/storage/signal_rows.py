@@ -30,6 +30,11 @@ from zmart_stream.storage.rows import Row, document, plain
 _SOURCE, _TYPE, _DIRECTION, _SYMBOL = 100, 50, 10, 50
 """Widths of the columns; what is longer was refused, and is stored cut."""
 
+_UNDECIDED = dict.fromkeys(
+    "detail plan target_symbol p approved quorum spoke dissent veto action decision price cost due_ns change_id".split()
+)
+"""What later steps fill in."""
+
 
 def received_row(told: SignalReceived | SignalRejected, sequence: int) -> Row:
     """A new row of `signals`. A refused one names no contract and keeps only figures that are in range."""
@@ -56,6 +61,7 @@ def received_row(told: SignalReceived | SignalRejected, sequence: int) -> Row:
         "received_ns": signal.received,
         "expires_ns": signal.expires,
         "reason": _refusal(told),
+        **_UNDECIDED,
         "problems": document(told.problems) if isinstance(told, SignalRejected) else None,
     }
 

@@ -42,7 +42,7 @@ signals = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("processed_at", UtcTime),
     Column("expires_at", UtcTime),
-    Column("sequence", BigInteger, unique=True),  # order of arrival
+    Column("sequence", BigInteger, unique=True),  # order of arrival; below 0: of an earlier release
     Column("owner", Text),  # id of the token it came with
     Column("submitted_by", Text),  # that token's name
     Column("idempotency_key", Text),
@@ -75,7 +75,7 @@ signals = Table(
     CheckConstraint("p BETWEEN 0 AND 1", name="p"),
     CheckConstraint("change_id IS NULL OR status = 'acted'", name="change"),
     Index("ix_signals_status_sequence", "status", "sequence"),
-    Index("ix_signals_owner_source_name", "owner", "source_name"),
+    Index("ix_signals_source_name_sequence", "source_name", "sequence"),
 )
 IS_KEYED = text("idempotency_key IS NOT NULL AND status <> 'rejected'")
 Index(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from zmart_stream.domain.signals import FINAL
 from zmart_stream.storage import tables
+from zmart_stream.storage.signal_tables import IS_KEYED
 from zmart_stream.storage.tables import ACTIVE, REMOVED
 
 _composition = tables.portfolio_composition
@@ -161,6 +162,7 @@ RELEASE_KEY = (
         _signal.c.owner == bindparam("whose"),
         _signal.c.idempotency_key == bindparam("key"),
         _signal.c.id != bindparam("other"),
+        IS_KEYED,  # in the words of the partial index, or it is not used
     )
     .values(idempotency_key=None)
 )

@@ -120,7 +120,7 @@ def _trades() -> None:
 
 
 def _signals() -> None:
-    """Rows of the former shape keep what they say; their new columns are null."""
+    """Rows of the former shape keep what they say, in the order they came; their other new columns are null."""
     with op.batch_alter_table("signals") as table:
         table.alter_column("signal_strength", existing_type=sa.Numeric(precision=7, scale=6), nullable=True)
         table.alter_column("confidence_level", existing_type=sa.Numeric(precision=7, scale=6), nullable=True)
@@ -157,8 +157,12 @@ def _signals() -> None:
         table.create_foreign_key(
             op.f("fk_signals_change_id_portfolio_history"), "portfolio_history", ["change_id"], ["id"]
         )
+    op.execute(
+        "UPDATE signals SET sequence = -1 - (SELECT count(*) FROM signals AS later WHERE "
+        "later.created_at > signals.created_at OR later.created_at = signals.created_at AND later.id > signals.id)"
+    )
     op.create_index("ix_signals_status_sequence", "signals", ["status", "sequence"], unique=False)
-    op.create_index("ix_signals_owner_source_name", "signals", ["owner", "source_name"], unique=False)
+    op.create_index("ix_signals_source_name_sequence", "signals", ["source_name", "sequence"], unique=False)
     op.create_index(
         "uq_signals_owner_idempotency_key",
         "signals",
@@ -294,7 +298,7 @@ def downgrade() -> None:
 
 def _without_life_of_signals() -> None:
     op.execute("DELETE FROM signals WHERE signal_strength IS NULL OR confidence_level IS NULL")
-    for name in ("uq_signals_owner_idempotency_key", "ix_signals_owner_source_name", "ix_signals_status_sequence"):
+    for name in ("uq_signals_owner_idempotency_key", "ix_signals_source_name_sequence", "ix_signals_status_sequence"):
         op.drop_index(name, table_name="signals")
     with op.batch_alter_table("signals") as table:
         for name in ("change", "p", "status", "complete"):
