@@ -42,7 +42,7 @@ class Shelf:
             },
             "warm_up": {"done": 412, "of": 700, "ended": False, "text": "warming up 412/700"},
             "contracts": {"known": 3, "universe": 3, "live": 3, "scored": 3},
-            "book": {"size": 1, "max": 10, "hold": True, "hold_reason": "paused", "last_change": None},
+            "book": {"size": 1, "max": 10, "ready": True, "hold": True, "hold_reason": "paused", "last_change": None},
             "storage": {"pending": 0, "degraded": None},
             "config": {"revision": 4, "profile": "balanced"},
             "uptime_s": 61.5,

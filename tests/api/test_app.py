@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.desk import AS_OF, SYMBOLS, desk
 from tests.api.judged import SIGNAL_ID
+from zmart_stream.api import pairlist
 from zmart_stream.api.app import ROUTES
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
@@ -348,6 +349,7 @@ def test_docs_list_every_route_and_every_code() -> None:
     documented = set(re.findall(row, text, re.MULTILINE))
     routes = {(r.method, r.path, r.scope + (", a token" if r.token_only else "")) for r in ROUTES}
     bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs")}
+    bare |= {("GET", pairlist.PATH, "read")}
     assert documented == routes | bare
     codes = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}
     assert codes == {code: kind.status for code, kind in CODES.items()}

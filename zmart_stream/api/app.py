@@ -17,6 +17,8 @@ from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.pages import add_pages
+from zmart_stream.api.pairlist import PATH as PAIR_LIST
+from zmart_stream.api.pairlist import PairList
 from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
@@ -44,8 +46,6 @@ _log = structlog.get_logger()
 
 def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, limits: Limits) -> web.Application:
     """The application over whatever stands behind `services`."""
-    app = web.Application(client_max_size=limits.max_body_bytes, middlewares=[_outer(Names(auth))])
-    app[LIMITS] = limits
     door = Door(
         services=services,
         limits=limits,
@@ -53,12 +53,17 @@ def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, lim
         rates=Buckets(limits.requests_per_minute),
         tokens=tokens,
     )
+    pairs = PairList(door)
+    wrapped = [pairs.middleware(), _outer(Names(auth))]
+    app = web.Application(client_max_size=limits.max_body_bytes, middlewares=wrapped)
+    app[LIMITS] = limits
     for route in (*ROUTES, *(debug.ROUTES if services.debug is not None else ())):
         if route.method == "GET":
             app.router.add_get(route.path, endpoint(route, door))  # HEAD is answered too
         else:
             app.router.add_route(route.method, route.path, endpoint(route, door))
     add_pages(app, ROUTES)
+    app.router.add_get(PAIR_LIST, pairs.serve)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz(services))
     app.on_response_prepare.append(_sign)
