@@ -12,7 +12,7 @@ import pytest
 
 from tests.api.desk import Answer, Desk, desk
 from zmart_stream.api.auth import AuthSettings
-from zmart_stream.api.exchange_names import EXCHANGES, pair
+from zmart_stream.api.exchange_names import EXCHANGES, contracts_of, pair
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.pairlist import PATH
 
@@ -154,3 +154,23 @@ def test_no_book_yet_is_not_an_empty_one(tmp_path: Path) -> None:
 )
 def test_each_exchange_has_its_own_name_for_a_coin(symbol: str, exchange: str, name: str | None) -> None:
     assert pair(symbol, exchange) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *[
+            (name, ["XBTUSDTM"])
+            for name in "BTC btcusdt BTC-USDT BTC/USDT BTC/USDT:USDT BTCUSDT.P KUCOIN:XBTUSDTM BINANCE:BTCUSDT.P "
+            "BTC-USDT-SWAP XBT BTC_USDT BTCUSDTM".split()
+        ],
+        ("SHIBUSDT", ["1000SHIBUSDTM"]),
+        ("SHIB1000USDT", ["1000SHIBUSDTM"]),
+        ("1000BONKUSDT", ["1000BONKUSDTM"]),
+        ("BONK/USDT:USDT", ["BONKUSDTM"]),
+        ("1000000BONKUSDT", ["1000BONKUSDTM", "BONKUSDTM"]),
+        *[(name, []) for name in ("DOGEUSDT", "BTC/USDC:USDC", "", "USDT", ".*", "BTC" * 40, "BTC USDT", "₿USDT")],
+    ],
+)
+def test_a_name_from_outside_means_a_listed_contract_or_none(name: str, meant: list[str]) -> None:
+    assert contracts_of(name, ("XBTUSDTM", "1000SHIBUSDTM", "1000BONKUSDTM", "BONKUSDTM")) == meant

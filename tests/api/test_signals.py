@@ -67,6 +67,25 @@ def test_what_is_sent_reaches_the_core_and_sources_belong_to_the_token(tmp_path:
     with_desk(tmp_path, scenario)
 
 
+def test_contracts_go_by_the_names_that_others_give_them(tmp_path: Path) -> None:
+    async def scenario(at: Desk) -> None:
+        for name in ("BTCUSDT", "BTC/USDT:USDT", "KUCOIN:XBTUSDTM", "NONE/USDT"):
+            await send(at, {**GOOD, "symbol": name})
+        await send(at, {**GOOD, "symbol_id": "BTCUSDT.P"})
+        assert [(c.symbol, c.symbol_id) for c in at.counter.taken if isinstance(c, SubmitSignal)] == [
+            *[("XBTUSDTM", None)] * 3,
+            ("NONE/USDT", None),  # the core's to refuse
+            (None, "XBTUSDTM"),
+        ]
+        listed = {**at.shelf.listed(), "1000BONKUSDTM": "1", "BONKUSDTM": "2"}
+        at.shelf.listed = lambda: listed  # type: ignore[method-assign]  # a coin that is listed twice
+        unclear = await send(at, {**GOOD, "symbol": "1000000BONKUSDT"})
+        assert unclear.code == "unknown_symbol"
+        assert unclear.json["suggestions"] == ["1000BONKUSDTM", "BONKUSDTM"]
+
+    with_desk(tmp_path, scenario)
+
+
 def test_a_token_that_only_reads_sends_no_signal(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path) as at:

@@ -1,8 +1,9 @@
-"""What other exchanges call the coin of a contract, in the form that trading bots use for linear perpetuals."""
+"""What others call the coin of a contract: as pairs for trading bots, and which contract a name from outside means."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _ENDING = "USDTM"
 _MULTIPLIERS = ("1000000", "100000", "10000", "1000", "1M", "1B", "1K")
@@ -23,6 +24,10 @@ def _coin(name: str) -> str:
             return name.removeprefix(multiplier)
     return name
 
+
+_MOST_LETTERS = 64
+_FORM = re.compile(r"([A-Z0-9]+?)(?:USDTM?)?(?:\.P|\.PERP|PERP|SWAP)?", re.ASCII)
+"""A name without exchange, strokes and dashes: the coin, and what others write behind it."""
 
 _MULTIPLIED: dict[str, dict[str, str]] = {
     "binance": _by_coin(
@@ -51,3 +56,29 @@ def pair(symbol: str, exchange: str) -> str | None:
         coin = _coin(base)
         base = _MULTIPLIED[exchange].get(coin, coin)
     return f"{base}/USDT:USDT" if _SAFE.fullmatch(base) else None
+
+
+def contracts_of(name: str, listed: Collection[str]) -> list[str]:
+    """The listed contracts that a name from outside may mean; one: it is clear, none: nobody knows it.
+
+    Known are `BTC`, `BTCUSDT`, `BTC-USDT`, `BTC/USDT:USDT`, `BTCUSDT.P`, `KUCOIN:XBTUSDTM`, `BTC-USDT-SWAP`; a coin
+    goes by the thousand or one by one, whichever is listed.
+    """
+    if len(name) > _MOST_LETTERS:
+        return []
+    match = _FORM.fullmatch(_bare(name.strip().upper()))
+    if match is None:
+        return []
+    base = "XBT" if match[1] == "BTC" else match[1]
+    if f"{base}{_ENDING}" in listed:
+        return [f"{base}{_ENDING}"]
+    coin = _coin(base)
+    return sorted(symbol for symbol in listed if _coin(symbol.removesuffix(_ENDING)) == coin)
+
+
+def _bare(name: str) -> str:
+    """Without the exchange before a colon, the settlement behind one, and what parts coin and quote."""
+    if "/" in name:
+        base, _, quote = name.partition("/")
+        return base + "USDT" if quote in ("USDT", "USDT:USDT") else name
+    return name.rpartition(":")[2].replace("-", "").replace("_", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.exchange_names import contracts_of
 from zmart_stream.api.models import is_uuid
 from zmart_stream.api.models.signals import (
     OneSignalReply,
@@ -18,6 +19,7 @@ from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.ports import SignalsAsked
 from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.signals.answer import answer_to
+from zmart_stream.signals.validation import shown
 
 KEY = "Idempotency-Key"
 """Header that stands for the body's `idempotency_key`."""
@@ -29,13 +31,15 @@ async def submit(call: Call) -> dict[str, Any]:
     The same key, or the same signal within a minute, gets the first one's answer and acts once.
     """
     body = call.said(SignalBody)
-    given = body.model_dump(exclude={"idempotency_key", "signal_data"})
+    given = body.model_dump(exclude={"idempotency_key", "signal_data", "symbol", "symbol_id"})
     return answer_to(
         await call.submit(
             SubmitSignal,
             owner=call.caller.owner,
             signal_data=body.signal_data or {},
             idempotency_key=_key(call, body),
+            symbol=_contract(call, body.symbol),
+            symbol_id=_contract(call, body.symbol_id),
             **given,
         )
     )
@@ -71,6 +75,17 @@ async def _signals(call: Call, state: Literal["pending", "processed"]) -> dict[s
     wanted = SignalsAsked(state, asked.source, symbol)
     rows, total = await call.services.archive.signals(wanted, asked.limit, asked.offset)
     return {"signals": rows, "total": total, "limit": asked.limit, "offset": asked.offset}
+
+
+def _contract(call: Call, name: str | None) -> str | None:
+    """The contract that is meant, however another exchange spells it; what nobody knows is the core's to refuse."""
+    listed = call.services.reader.listed()
+    if name is None or name in listed or is_uuid(name):
+        return name
+    found = contracts_of(name, listed)
+    if len(found) > 1:
+        raise RequestError("unknown_symbol", f"{shown(name)} may be {' or '.join(found)}", suggestions=found)
+    return found[0] if found else name
 
 
 def _key(call: Call, body: SignalBody) -> str | None:
