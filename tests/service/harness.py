@@ -123,14 +123,15 @@ class Running:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without settings of the daemon, with this checkout's package."""
+    """Ours without settings of the daemon, with this checkout's package, compiled once for all who start it."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("ZMART_")
         and name not in ("DATABASE_URL", "NOTIFY_SOCKET", "STATE_DIRECTORY", "CONFIGURATION_DIRECTORY")
+        and name != "PYTHONDONTWRITEBYTECODE"
     }
-    return {**kept, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+    return {**kept, "PYTHONPATH": str(CHECKOUT), **(more or {})}
 
 
 class Sandbox(Running):

@@ -63,7 +63,7 @@ def test_without_a_state_folder_the_checkout_is_not_written_to(tmp_path: Path) -
     before = tree(copy)
     home = tmp_path / "home"
     home.mkdir()
-    env = {"PYTHONPATH": str(copy), "HOME": str(home), "XDG_STATE_HOME": ""}
+    env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home), "XDG_STATE_HOME": ""}
     sets = [part for s in ("api.port=0", "sandbox.contracts=8") for part in ("--set", s)]
     for _ in range(2):
         done = cli("run", "--sandbox", "--for", "1s", *sets, env=env, cwd=copy)
