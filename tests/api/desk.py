@@ -14,6 +14,7 @@ from zmart_stream.api.app import Running, create_app, serve
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX, Services
 from zmart_stream.api.limits import Limits
+from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import TokenFile
 
 __all__ = ["AS_OF", "NOW", "SYMBOLS", "Desk", "answer", "desk", "ended", "exchange"]
@@ -89,6 +90,7 @@ async def desk(
     limits: Limits | None = None,
     behind: Services | None = None,
     debug: bool = False,
+    push: Hub | None = None,
 ) -> AsyncIterator[Desk]:
     """Serve on a free loopback port until the block ends; `behind`: over these parts instead."""
     shelf, counter, unready, dials, paper = Books(), Counter(), list[str](), Dials(), Paper()
@@ -104,6 +106,7 @@ async def desk(
         now=lambda: NOW,
         not_ready=lambda: unready,
         debug=inside if debug else None,
+        push=push or Hub(),
     )
     tokens = TokenFile(folder / "tokens.json")
     app = create_app(services, auth=auth or AuthSettings(), tokens=tokens, limits=limits or Limits())

@@ -16,6 +16,7 @@ from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.problems import CODES
+from zmart_stream.api.push.routes import PATHS
 from zmart_stream.domain.commands import Pause, Recalculate, ReplaceHolding
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.portfolio import OPTIMISERS
@@ -350,7 +351,8 @@ def test_docs_list_every_route_and_every_code() -> None:
     routes = {(r.method, r.path, r.scope + (", a token" if r.token_only else "")) for r in ROUTES}
     bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs")}
     bare |= {("GET", pairlist.PATH, "read")}
-    assert documented == routes | bare
+    pushed = {("GET", path, "read") for path in PATHS}
+    assert documented == routes | bare | pushed
     codes = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}
     assert codes == {code: kind.status for code, kind in CODES.items()}
 

@@ -19,6 +19,7 @@ from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.pages import add_pages
 from zmart_stream.api.pairlist import PATH as PAIR_LIST
 from zmart_stream.api.pairlist import PairList
+from zmart_stream.api.push.routes import add_push
 from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
@@ -63,6 +64,7 @@ def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, lim
         else:
             app.router.add_route(route.method, route.path, endpoint(route, door))
     add_pages(app, ROUTES)
+    add_push(app, door)
     app.router.add_get(PAIR_LIST, pairs.serve)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz(services))

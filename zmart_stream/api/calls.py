@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -18,6 +18,7 @@ from zmart_stream.api.intake import read_body, read_query
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.models import Body, NoQuery, PageQuery, Query, is_symbol, is_uuid
 from zmart_stream.api.names import meant_symbols
+from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import Scope, TokenFile
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
@@ -47,6 +48,7 @@ class Services:
     now: Callable[[], int]  # market time, ns
     not_ready: Callable[[], Sequence[str]]  # why fresh data is not served; empty: it is
     debug: Callable[[], Awaitable[dict[str, Any]]] | None = None  # memory and database, where `api.debug` is on
+    push: Hub = field(default_factory=Hub)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -63,7 +64,7 @@ class Gate:
 class GatedHandler(web.RequestHandler):
     """One connection. Whatever arrives meanwhile, a header that is not whole at its deadline cuts it."""
 
-    __slots__ = ("_address", "_admitted", "_deadline", "_gate")
+    __slots__ = ("_address", "_admitted", "_counted", "_deadline", "_gate", "on_lost")
 
     def __init__(self, gate: Gate, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         """Bodies stay as they came: what is small compressed may be huge."""
@@ -71,13 +72,16 @@ class GatedHandler(web.RequestHandler):
         self._gate = gate
         self._address = ""
         self._admitted = False
+        self._counted = False
         self._deadline: asyncio.TimerHandle | None = None
+        self.on_lost: Callable[[], object] | None = None
+        """Called once the connection is gone; a request that never ends sets it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let it in, or tell it that there is no room."""
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else "unknown"
-        self._admitted = self._gate.enter(self._address)
+        self._admitted = self._counted = self._gate.enter(self._address)
         if self._admitted:
             super().connection_made(transport)
             self._arm(self._gate.limits.receive_deadline_s)
@@ -95,9 +99,17 @@ class GatedHandler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count it out, once."""
         self._disarm()
+        self.left_requests()
         if self._admitted:
-            self._gate.leave(self._address)
             super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def left_requests(self) -> None:
+        """No longer a connection of requests: it ends, or became a stream, which is counted as such."""
+        if self._counted:
+            self._counted = False
+            self._gate.leave(self._address)
 
     def request_began(self) -> None:
         """A header is whole; its handler has deadlines of its own."""

@@ -33,6 +33,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return BODY_FACTOR * self.receive_deadline_s
 
 
+class PushLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What listening clients are allowed; `api.push_*` of the settings."""
+
+    ring: int = 4096  # events kept: for who comes back, and what a client may lag behind
+    clients: int = 64
+    clients_per_caller: int = 16
+    deadline_s: float = 5.0  # in which a client takes what is written
+    heartbeat_s: float = 15.0
+
+
 class _Bucket(NamedTuple):
     left: float
     at_s: float

@@ -12,7 +12,7 @@ from zmart_stream.app.inbox import Inbox
 from zmart_stream.domain.bars import BarBlock, RepairWanted, TopicSilent
 from zmart_stream.domain.commands import Command, CommandDone, PluginDisabled, Reconfigured
 from zmart_stream.domain.errors import CommandRefusedError
-from zmart_stream.domain.market import Listing, Tick, Ticker, Trade
+from zmart_stream.domain.market import FeedState, Listing, Tick, Ticker, Trade, VenueStatus
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import (
     BookReady,
@@ -66,6 +66,11 @@ NEVER_STORED = (ScoreChanged, RepairWanted, TopicSilent, Recalculated, PluginDis
 
 NOTED = (Command, Listing)
 """Inputs that have a row of their own: what was asked of us, and what is listed."""
+
+HEARD = (FeedState, VenueStatus)
+"""Inputs that are told to who listens, as they are."""
+
+_NOTICED = (*NOTED, *HEARD)
 
 Tell = Callable[[Sequence[Message]], None]
 
@@ -186,7 +191,7 @@ class Runner:
             done += 1
             kind = type(message)
             # nearly all messages are one of these: a comparison costs a fifth of the look through the classes
-            if kind is not Ticker and kind is not Trade and isinstance(message, NOTED):
+            if kind is not Ticker and kind is not Trade and isinstance(message, _NOTICED):
                 self._take_note(message, derived)
             if derived:
                 cascade += derived
@@ -200,6 +205,9 @@ class Runner:
         return done
 
     def _take_note(self, message: Message, derived: list[Message]) -> None:
+        if isinstance(message, HEARD):
+            self._tell([message])
+            return
         self._store.put([message])
         if isinstance(message, Command) and message.request_id in self._waiting:
             self._waiting[message.request_id][1].extend(derived)

@@ -278,6 +278,17 @@ class ApiTable(Table):
         10.0, gt=0, le=300, description="Time in which a request's header must arrive; its body gets three times that."
     )
     requests_per_minute: int = Field(6000, ge=1, description="Requests a minute of one token or address; above it 429.")
+    push_ring: int = Field(
+        4096, ge=16, le=1048576, description="Events kept for clients that lag or come back; older ones are dropped."
+    )
+    push_clients: int = Field(64, ge=0, le=65536, description="Clients that listen to the stream or websocket at most.")
+    push_clients_per_caller: int = Field(16, ge=0, le=65536, description="Those of one token or address at most.")
+    push_deadline: Duration = Field(
+        5.0, gt=0, le=300, description="Time in which a listening client takes what is written; then it is cut."
+    )
+    push_heartbeat: Duration = Field(
+        15.0, gt=0, le=300, description="Longest silence towards a listening client; its token is looked at as often."
+    )
     debug: bool = Field(False, description="Serve /debug/portfolio: the book, memory and database; loopback only.")
 
     @model_validator(mode="after")

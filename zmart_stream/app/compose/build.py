@@ -13,13 +13,22 @@ import structlog
 
 from zmart_stream import __version__
 from zmart_stream.api.calls import Services
+from zmart_stream.api.push import events as push
+from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import TokenRecord
 from zmart_stream.app.announce import announce
 from zmart_stream.app.archive import StoredArchive
 from zmart_stream.app.clock import Clock, make_clock
 from zmart_stream.app.commander import RunnerCommander
 from zmart_stream.app.compose.door import Door, known_to
-from zmart_stream.app.compose.edges import debug_facts, feed_settings, open_api, set_up_logs, storage_settings
+from zmart_stream.app.compose.edges import (
+    debug_facts,
+    feed_settings,
+    open_api,
+    push_limits,
+    set_up_logs,
+    storage_settings,
+)
 from zmart_stream.app.compose.judging import Judge
 from zmart_stream.app.compose.past import judges_of, restored_engine
 from zmart_stream.app.compose.users import users_recorded
@@ -129,6 +138,7 @@ class _Assembly:
         settings, venue, stored = loaded.settings, opened.venue, opened.stored
         self.settings, self.opened = settings, opened
         core = core_settings(settings, venue.speed)
+        self.hub = Hub(push_limits(settings.api))
         self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
         self.meter = Meter(judges_of, settings.signals.plugin_budget, self._too_slow)
         self.engine = restored_engine(core, stored, self.meter.judges)
@@ -167,6 +177,7 @@ class _Assembly:
             configuration=RunningSettings(self.reload, self._record),
             now=self.clock.now,
             not_ready=self._not_ready,
+            push=self.hub,
             debug=debug_facts(stored.statistics) if self.settings.api.debug else None,
         )
         return System(
@@ -265,6 +276,7 @@ class _Assembly:
         announce(messages)
         self.reads.tell(messages)
         self.judge.tell(messages)
+        push.tell(self.hub, messages)
         for message in messages:
             if isinstance(message, RepairWanted):
                 self.feed.repair(message)

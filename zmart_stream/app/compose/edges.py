@@ -13,7 +13,7 @@ import structlog
 from zmart_stream.api.app import Running, create_app, serve, tls_context
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import Services
-from zmart_stream.api.limits import Limits
+from zmart_stream.api.limits import Limits, PushLimits
 from zmart_stream.api.tokens import TokenFile, TokenRecord
 from zmart_stream.app.settings import ApiTable, Settings
 from zmart_stream.app.venue import Venue
@@ -88,6 +88,17 @@ async def open_api(
     if table.open_loopback:
         log.warning("api.open_loopback", reason="callers on this machine may operate without a token")
     return await serve(app, host=table.host, port=table.port, tls=tls)
+
+
+def push_limits(table: ApiTable) -> PushLimits:
+    """What listening clients are allowed, from our settings."""
+    return PushLimits(
+        ring=table.push_ring,
+        clients=table.push_clients,
+        clients_per_caller=table.push_clients_per_caller,
+        deadline_s=table.push_deadline,
+        heartbeat_s=table.push_heartbeat,
+    )
 
 
 def debug_facts(database: Callable[[], Awaitable[dict[str, Any]]]) -> Callable[[], Awaitable[dict[str, Any]]]:
