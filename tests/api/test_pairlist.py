@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,10 @@ async def fetched(at: Desk, query: str = "?exchange=binance", *lines: str, token
     return await at.ask("GET", PATH + query, *lines, token=token)
 
 
+def broken() -> dict[str, Any]:
+    raise RuntimeError("no")
+
+
 def is_text(reply: Answer) -> bool:
     return reply.headers["content-type"].startswith("text/plain") and not reply.body.startswith(b"{")
 
@@ -67,12 +72,13 @@ def test_a_fault_keeps_the_list_and_is_never_an_error_in_json(tmp_path: Path) ->
     async def scenario() -> None:
         async with desk(tmp_path) as at:
             bot = Bot()
-            at.shelf.fault = RuntimeError("no")
+            shown = at.shelf.portfolio()
+            at.shelf.portfolio = broken  # type: ignore[method-assign]  # a fault of ours
             first = await fetched(at)
             assert (first.status, is_text(first)) == (500, True), "there is no good list yet"
-            at.shelf.fault = None
+            at.shelf.portfolio = lambda: shown  # type: ignore[method-assign]  # mended
             bot.take(await fetched(at))
-            at.shelf.fault = RuntimeError("no")
+            at.shelf.portfolio = broken  # type: ignore[method-assign]  # and again
             again = await fetched(at)
             assert again.status == 200
             bot.take(again)
@@ -91,7 +97,6 @@ def test_refusals_are_text_and_lose_nothing(tmp_path: Path) -> None:
             bot = Bot()
             bot.take(await fetched(at, token=token))
             kept = bot.pairs
-            at.shelf.fault = RuntimeError("no")
             refusals = [
                 (401, await fetched(at)),
                 (401, await fetched(at, token="zs_wrong")),
@@ -120,16 +125,19 @@ def test_no_book_yet_is_not_an_empty_one(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path) as at:
             told, shown = at.shelf.status(), at.shelf.portfolio()
-            ready = {**told, "book": {**told["book"], "ready": False}}
-            at.shelf.status = lambda: ready  # type: ignore[method-assign]  # a book that is not there yet
-            waits = await fetched(at)
+            unfilled = {**told, "book": {**told["book"], "ready": False}}
+            at.shelf.status = lambda: unfilled  # type: ignore[method-assign]  # the machine never filled it
+            assert (await fetched(at)).json["pairs"] == ["BTC/USDT:USDT"], "operators did"
+            bare = {**shown, "holdings": []}
+            at.shelf.portfolio = lambda: bare  # type: ignore[method-assign]  # nothing is held
+            kept = await fetched(at)
+            assert kept.json["pairs"] == ["BTC/USDT:USDT"], "nobody meant an empty list"
+            waits = await fetched(at, "?exchange=okx")
             assert (waits.status, is_text(waits)) == (503, True)
-            ready["book"]["ready"] = True
-            nameless = {**shown["holdings"][0], "symbol": "A.USDTM"}
-            at.shelf.portfolio = lambda: {**shown, "holdings": [nameless]}  # type: ignore[method-assign]  # no safe name
-            assert is_text(await fetched(at))
-            at.shelf.portfolio = lambda: {**shown, "holdings": []}  # type: ignore[method-assign]  # it sold everything
-            assert (await fetched(at)).json["pairs"] == []
+            bare["holdings"] = [{**shown["holdings"][0], "symbol": "A.USDTM"}]
+            assert is_text(await fetched(at, "?exchange=okx")), "no safe name"
+            bare["holdings"], unfilled["book"]["ready"] = [], True
+            assert (await fetched(at)).json["pairs"] == [], "it was filled, and sold everything"
 
     asyncio.run(scenario())
 

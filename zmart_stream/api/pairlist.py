@@ -75,9 +75,9 @@ class PairList:
     def _list(self, exchange: str) -> dict[str, Any]:
         """Raises RequestError not_ready while there is no book to go by."""
         reader = self._door.services.reader
-        if not reader.status()["book"]["ready"]:
-            raise RequestError("not_ready", "there is no book yet", retry_after_s=5)
         symbols = [holding["symbol"] for holding in reader.portfolio()["holdings"]]
+        if not symbols and not reader.status()["book"]["ready"]:
+            raise RequestError("not_ready", "there is no book yet", retry_after_s=5)
         named = {symbol: pair(symbol, exchange) for symbol in symbols}
         pairs = list(dict.fromkeys(name for name in named.values() if name is not None))
         if symbols and not pairs:
