@@ -25,6 +25,26 @@ def test_detectors(name: str) -> None:
     check_detector(DETECTORS[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "more"),
+    [
+        ("breakout", {"days": 15, "least_atr": 0.001, "least_volume": 0.001}, {}),
+        (
+            "rsi_divergence",
+            {"wing": 1, "apart_least": 2, "least_points": 0.01, "least_extreme": 0.01},
+            {"hours": 15, "seed": 14},
+        ),
+        ("volume_spike", {"times": 0.001, "least_moves": 0.001}, {}),
+        ("spread_collapse", {"least_fall": 0.1, "worst_pct": 100.0}, {}),
+        ("new_listing", {"age_days": 400.0, "least_turnover_usdt": 1.0, "least_score": 0.01}, {"hours": 2}),
+    ],
+)
+def test_detectors_with_thresholds_at_which_they_find_something(
+    name: str, options: dict[str, float], more: dict[str, int]
+) -> None:
+    assert check_detector(DETECTORS[name], options=options, **more) > 0
+
+
 @pytest.mark.parametrize("kind", [EveryClose, EveryMove])
 def test_detectors_of_the_tests(kind: type) -> None:
     check_detector(kind)

@@ -30,8 +30,9 @@ NEXT = CLOSE + HOUR
 
 
 def shipped(**book: float) -> CoreSettings:
-    """Agents and detectors as shipped; the book is changed by nothing but signals."""
+    """Agents and detectors as shipped, outcomes after half an hour; the book is changed by nothing but signals."""
     signals = core_settings(load(Sources(environ={})).settings, 1.0).signals
+    signals = msgspec.structs.replace(signals, outcome_horizon_s=1800.0)
     assert [detector.name for detector in signals.detectors] == list(DETECTORS)
     return msgspec.structs.replace(settings(max_symbols=5, automatic=False, **book), signals=signals)
 
@@ -126,6 +127,8 @@ def test_a_surge_is_found_judged_by_six_and_acted_on_and_its_capture_replays(tmp
     session_goes_on = session.run(NEXT + AFTER, NEXT + HOUR, 20 * NS)
     told = run.take([*session_goes_on, Tick(ts=NEXT + HOUR + AFTER)])
     assert best not in [each.signal.symbol for each in of(SignalReceived, told)], "the same bar is told once"
+    cards = {card["source"]: card["outcomes"] for card in run.engine.scorecards()["sources"]}
+    assert cards["detector.breakout"] == cards["detector.volume_spike"] == 1
     run.writer.close()
     verified = verify_capture(tmp_path)
     assert verified.identical, verified
