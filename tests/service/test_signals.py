@@ -39,7 +39,7 @@ def test_a_signal_is_judged_once_and_stays_so_across_a_kill_and_a_pause(tmp_path
     daemon = Daemon(tmp_path, "--sandbox", sets=SETS)
     with ending(daemon):
         daemon.post("initialize-sample-data")
-        symbol = next(row["symbol_id"] for row in daemon.rankings() if row["eligible"])
+        symbol, other = [row["symbol_id"] for row in daemon.rankings() if row["eligible"]][:2]
         first = sent(daemon, symbol_id=symbol, idempotency_key="k1")
         assert first["status"] in {"declined", "acted", "no_action"}, first
         again = sent(daemon, symbol_id=symbol, idempotency_key="k1")
@@ -50,6 +50,9 @@ def test_a_signal_is_judged_once_and_stays_so_across_a_kill_and_a_pause(tmp_path
         assert [opinion["agent"] for opinion in whole["opinions"]] == [one["agent"] for one in first["opinions"]]
         acted = acts_of(daemon, first["signal_id"])
         assert bool(acted) == (first["status"] == "acted")
+        assert daemon.post("portfolio/add-symbol", symbol_id=other)[0] == 200
+        pairs = daemon.get("integrations/freqtrade/pairlist?exchange=kucoin")["pairs"]
+        assert len(pairs) == daemon.portfolio()["size"] >= 1, "what is held is what bots trade"
         daemon.post("pause", reason="quiet")
         waits = sent(daemon, symbol_id=symbol, signal_direction="SELL", idempotency_key="k2", expires_in_s=86400)
         assert (waits["status"], waits["decision"]) == ("received", None)
