@@ -6,9 +6,10 @@ import http.client
 import json
 import os
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, RequestError, UsageError
@@ -17,6 +18,14 @@ DEFAULT_URL = "http://127.0.0.1:8420"
 PREFIX = "/api/symbol-mgmt"
 TIMEOUT_S = 60.0
 _MAX_TOKEN_BYTES = 4096
+
+
+class Pushed(NamedTuple):
+    """One event of the stream; those about the stream itself have no id."""
+
+    kind: str
+    id: str
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,28 @@ class Client:
     def post(self, *path: str, **body: object) -> dict[str, Any]:
         """The reply of a writing route. Raises DaemonUnreachableError and RequestError."""
         return self._ask("POST", self._path(path), json.dumps(body).encode() if body else None)
+
+    def events(self, after: str, **query: str | None) -> Iterator[Pushed | None]:
+        """The stream's events after the one with this id, without any: from now on; None: it is still there.
+
+        Ends where the daemon ends it. Raises DaemonUnreachableError and RequestError.
+        """
+        asked = urlencode({name: value for name, value in query.items() if value})
+        path = self._path(("stream",)) + (f"?{asked}" if asked else "")
+        headers = {**self._headers(None), "Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        connection = self._connection()
+        try:
+            connection.request("GET", self._base() + path, headers=headers)
+            reply = connection.getresponse()
+            if reply.status != 200 or reply.getheader("Content-Type", "").partition(";")[0] != "text/event-stream":
+                _understood(self.url, max(reply.status, 400), reply.read())
+            yield from _pushed(reply)
+        except (OSError, http.client.HTTPException) as error:
+            raise DaemonUnreachableError(f"no daemon answers at {self.url}: {_words(error)}") from None
+        except ValueError:
+            raise DaemonUnreachableError(f"what answers at {self.url} is not zmart-stream's stream") from None
+        finally:
+            connection.close()
 
     @staticmethod
     def _path(parts: tuple[str, ...]) -> str:
@@ -94,6 +125,21 @@ def token_from(given: str | None, file: Path | None) -> str | None:
     if not text or text.split() != [text]:
         raise ConfigError(f"token file {named}: holds no token; write the one that `token create` printed")
     return text
+
+
+def _pushed(reply: http.client.HTTPResponse) -> Iterator[Pushed | None]:
+    """Events of a stream; None for a line that is none, as the one that says that it is still there."""
+    fields: dict[str, str] = {}
+    while line := reply.readline():
+        name, colon, value = line.decode().rstrip("\r\n").partition(":")
+        if name and colon:
+            fields[name] = value.removeprefix(" ")
+        elif not name and not colon and "data" in fields:
+            yield Pushed(fields.get("event", ""), fields.get("id", ""), json.loads(fields["data"]))
+            fields = {}
+        elif colon or fields:
+            fields = {}
+            yield None
 
 
 def _words(error: OSError | http.client.HTTPException) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from zmart_stream import __version__
-from zmart_stream.cli import asking, book, configuring, doctoring, running, signalling, tokens
+from zmart_stream.cli import asking, book, configuring, doctoring, following, running, signalling, tokens
 from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, UsageError, ZmartError
 
 EXIT_FAULT = 1
@@ -52,6 +52,7 @@ running.add_to(app)
 asking.add_to(app)
 book.add_to(app)
 signalling.add_to(app)
+following.add_to(app)
 configuring.add_to(app)
 tokens.add_to(app)
 doctoring.add_to(app)
