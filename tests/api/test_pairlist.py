@@ -73,7 +73,7 @@ def test_a_fault_keeps_the_list_and_is_never_an_error_in_json(tmp_path: Path) ->
         async with desk(tmp_path) as at:
             bot = Bot()
             shown = at.shelf.portfolio()
-            at.shelf.portfolio = broken  # type: ignore[method-assign]  # a fault of ours
+            at.shelf.portfolio = broken  # type: ignore[method-assign]  # our own fault
             first = await fetched(at)
             assert (first.status, is_text(first)) == (500, True), "there is no good list yet"
             at.shelf.portfolio = lambda: shown  # type: ignore[method-assign]  # mended

@@ -78,7 +78,7 @@ def test_contracts_go_by_the_names_that_others_give_them(tmp_path: Path) -> None
             (None, "XBTUSDTM"),
         ]
         listed = {**at.shelf.listed(), "1000BONKUSDTM": "1", "BONKUSDTM": "2"}
-        at.shelf.listed = lambda: listed  # type: ignore[method-assign]  # a coin that is listed twice
+        at.shelf.listed = lambda: listed  # type: ignore[method-assign]  # one coin, listed twice
         unclear = await send(at, {**GOOD, "symbol": "1000000BONKUSDT"})
         assert unclear.code == "unknown_symbol"
         assert unclear.json["suggestions"] == ["1000BONKUSDTM", "BONKUSDTM"]
