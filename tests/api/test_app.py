@@ -18,6 +18,7 @@ from zmart_stream.api.limits import Limits
 from zmart_stream.api.problems import CODES
 from zmart_stream.api.push.routes import PATHS
 from zmart_stream.domain.commands import Pause, Recalculate, ReplaceHolding
+from zmart_stream.domain.errors import StorageError
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.portfolio import OPTIMISERS
 
@@ -282,6 +283,17 @@ def test_a_fault_is_a_problem_without_a_traceback(tmp_path) -> None:
             assert b"hunter2" not in found.body
             assert b"ZeroDivision" not in found.body
             assert (await at.ask("GET", "portfolio")).status == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_does_not_answer_is_no_fault_of_ours(tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            at.shelf.fault = StorageError("a read took longer than 5.0 s")
+            found = await at.ask("GET", "status")
+            assert (found.status, found.code) == (503, "degraded")
+            assert b"longer than 5.0 s" in found.body
 
     asyncio.run(scenario())
 

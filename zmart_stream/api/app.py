@@ -22,7 +22,7 @@ from zmart_stream.api.pairlist import PairList
 from zmart_stream.api.push.routes import add_push
 from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
-from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
+from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError, StorageError
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
@@ -135,7 +135,7 @@ def _outer(names: Names) -> Middleware:
         try:
             names.check(request)
             return await handler(request)
-        except (RequestError, CommandRefusedError, ConfigError, web.HTTPException) as error:
+        except (RequestError, CommandRefusedError, ConfigError, StorageError, web.HTTPException) as error:
             return problems.of_error(error)
         except ConnectionError:
             raise  # nobody is left to answer

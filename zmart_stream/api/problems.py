@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
-from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError
+from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError, StorageError
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
@@ -74,14 +74,14 @@ CODES: dict[str, Kind] = {
     "holding": Kind(503, "The book holds: nothing may change it now"),
     "reloading": Kind(503, "The configuration is being read again"),
     "no_answer": Kind(503, "The change is not known to be on disk yet"),
-    "degraded": Kind(503, "The database cannot take it now"),
+    "degraded": Kind(503, "The database cannot do it now"),
     "not_ready": Kind(503, "The daemon does not serve fresh data"),
 }
 """Every stable code; docs/api.md lists the same."""
 
 EVERYWHERE = (
     "bad_request", "bad_query", "unauthorised", "scope_missing", "origin_refused", "wrong_host", "rate_limited",
-    "fault", "busy",
+    "fault", "busy", "degraded",
 )  # fmt: skip
 """What every route may answer with."""
 
@@ -121,7 +121,9 @@ def response(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> 
     return reply
 
 
-def of_error(error: RequestError | CommandRefusedError | ConfigError | web.HTTPException) -> web.Response:
+def of_error(
+    error: RequestError | CommandRefusedError | ConfigError | StorageError | web.HTTPException,
+) -> web.Response:
     """The reply to an error that was raised on purpose."""
     if isinstance(error, RequestError):
         return response(error.code, str(error), error.facts)
@@ -129,6 +131,8 @@ def of_error(error: RequestError | CommandRefusedError | ConfigError | web.HTTPE
         return response(error.code, str(error), error.facts)
     if isinstance(error, ConfigError):
         return response("bad_configuration", error.problems[0], {"problems": error.problems})
+    if isinstance(error, StorageError):
+        return response("degraded", str(error))
     reply = response(_BY_STATUS.get(error.status, "bad_request"), error.reason)
     if "Allow" in error.headers:
         reply.headers["Allow"] = error.headers["Allow"]
