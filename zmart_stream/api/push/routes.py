@@ -140,7 +140,7 @@ def _ended_with_connection(request: web.Request) -> Iterator[None]:
     """Cancel this task when the client goes, instead of at the next word to it."""
     connection, task = request.protocol, asyncio.current_task()
     assert isinstance(connection, GatedHandler)  # noqa: S101  the server makes no other
-    assert task is not None  # noqa: S101  a handler runs in one
+    assert task is not None  # noqa: S101  every handler runs in one
     connection.on_lost = task.cancel
     try:
         yield
