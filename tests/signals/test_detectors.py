@@ -397,7 +397,7 @@ def test_funding_that_changes_sign_is_told_once_at_the_close_after_it(sign: floa
         ([3e-4, 3e-4, 3e-4], 2e-4),  # no flip
         ([3e-4, 3e-4, 3e-4], -0.5e-4),  # too small
         ([0.5e-4, 0.5e-4, 0.5e-4], -3e-4),  # was hardly paid before
-        ([3e-4, -3e-4, 3e-4], -3e-4),  # changes sign all the time
+        ([9e-4, -3e-4, 9e-4], -3e-4),  # changes sign all the time
         ([3e-4, 3e-4], -3e-4),  # too short a past
     ],
 )
