@@ -57,7 +57,8 @@ def test_numbers_document_names_settings_that_exist_with_their_defaults():
     text = (CHECKOUT / "docs" / "numbers.md").read_text()
     known = {".".join(key): key for key in setting_keys()}
     named = re.findall(
-        r"`((?:market|scoring|portfolio|signals|freshness|feed|venue|sectors)(?:\.[a-z_]+)?)`(?: ([\d .]+[a-z]?))?", text
+        r"`((?:market|scoring|portfolio|signals|freshness|feed|venue|sectors)(?:\.[a-z_]+)?)`(?: ([\d .]+[a-z]?))?",
+        text,
     )
     assert len(named) > 30
     for dotted, value in named:
@@ -111,6 +112,8 @@ def test_all_problems_come_together_with_place_and_nearest_name(tmp_path):
         ("[scoring.technical]\nweight = 2.0\n", "scoring.technical.weight"),
         ('[portfolio]\nmin_hold = "long"\n', "duration"),
         ('profile = "quick"\n', "profile"),
+        ("[sandbox]\nspeed = 0.0\n", "sandbox: speed must be above 0"),
+        ("[venue]\nspeed = inf\n", "speed"),
     ],
 )
 def test_each_kind_of_wrong_file_is_one_clear_report(tmp_path, text, word):

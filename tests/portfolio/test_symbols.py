@@ -54,6 +54,7 @@ def test_fewer_holdings_than_places_leave_cash_and_say_why() -> None:
     reasons = {reason.code: reason for reason in book.cash_reasons}
     assert set(reasons) == {"max_weight", "entry_score"}
     assert "47.30" in reasons["entry_score"].text
+    assert reasons["max_weight"].text == "2 holdings of at most 25 % each leave 50.00 % in cash"
     assert reasons["entry_score"].numbers["candidate"] == "C"
 
 
@@ -217,6 +218,7 @@ def test_automatic_off_leaves_the_book_to_the_operator() -> None:
     book.command(AddHolding(ts=T0, request_id="1", symbol="C03"), standings(dict(TEN)))
     assert [h.symbol for h in book.portfolio.holdings] == ["C03"]
     assert [reason.code for reason in book.cash_reasons] == ["max_weight", "automatic_off"]
+    assert book.cash_reasons[0].text == "1 holding of at most 25 % leaves 75.00 % in cash"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import structlog
 
 from zmart_stream.domain.commands import CommandDone, PluginDisabled, Reconfigured
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import BookReady, HoldChanged, PortfolioChange
+from zmart_stream.domain.portfolio import BookReady, HoldChanged, PortfolioChange, WeightsKept
 from zmart_stream.domain.signals import SignalDecided, SignalEnded
 
 log = structlog.get_logger("book")
@@ -45,6 +45,10 @@ def _hold(message: HoldChanged) -> None:
 
 def _ready(message: BookReady) -> None:
     log.info("book.ready", size=message.size)
+
+
+def _kept(message: WeightsKept) -> None:
+    log.warning("book.weights_kept", reason=message.reason)
 
 
 def _plugin(message: PluginDisabled) -> None:
@@ -86,6 +90,7 @@ _WRITERS: dict[type[Message], Callable[..., None]] = {
     PortfolioChange: _change,
     HoldChanged: _hold,
     BookReady: _ready,
+    WeightsKept: _kept,
     PluginDisabled: _plugin,
     Reconfigured: _reconfigured,
     CommandDone: _done,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -38,9 +39,13 @@ class VenueSettings(Table):
 
     @model_validator(mode="after")
     def _speed_is_positive(self) -> VenueSettings:
-        if self.speed != "max" and self.speed <= 0:
-            raise ValueError("speed must be above 0, or max")
+        _check_speed(self.speed)
         return self
+
+
+def _check_speed(speed: float | Literal["max"]) -> None:
+    if speed != "max" and not 0 < speed < inf:
+        raise ValueError("speed must be above 0 and finite, or max")
 
 
 class SandboxTable(Table):
@@ -62,6 +67,11 @@ class SandboxTable(Table):
     tls: bool = Field(
         False, description="Serve https and wss with a throw-away certificate authority that the daemon then trusts."
     )
+
+    @model_validator(mode="after")
+    def _speed_is_positive(self) -> SandboxTable:
+        _check_speed(self.speed)
+        return self
 
 
 class FeedTable(Table):

@@ -73,12 +73,17 @@ class Reasons:
 
     def _max_weight(self, count: int) -> CashReason:
         limit, cash = self._settings.max_weight, self._book.portfolio.cash
-        text = f"{count} holdings of at most {limit:g} % each leave {cash:.2f} % in cash"
+        each = (
+            f"{count} holdings of at most {limit:g} % each leave"
+            if count > 1
+            else f"1 holding of at most {limit:g} % leaves"
+        )
+        text = f"{each} {cash:.2f} % in cash"
         return CashReason(code="max_weight", text=text, numbers={"holdings": count, "max_weight": limit, "cash": cash})
 
     def _free_places(self, field: Field, free: int) -> list[CashReason]:
         if not self._settings.automatic:
-            text = f"{free} places are free and portfolio.automatic is off: only an operator fills them"
+            text = f"{_places(free)} free and portfolio.automatic is off: only an operator fills them"
             return [CashReason(code="automatic_off", text=text, numbers={"free": free})]
         best, blocked = self._survey(field)
         return [self._best(field, best, free), *blocked]
@@ -115,7 +120,7 @@ class Reasons:
     def _best(self, field: Field, best: Standing | None, free: int) -> CashReason:
         numbers: dict[str, float | str | None] = {"free": free, "eligible": len(field.eligible)}
         if best is None or best.score is None:
-            text = f"{free} places are free and no candidate is left among {len(field.eligible)} eligible contracts"
+            text = f"{_places(free)} free and no candidate is left among {len(field.eligible)} eligible contracts"
             return CashReason(code="no_candidate", text=text, numbers=numbers)
         entry = self._settings.entry_score
         numbers = {**numbers, "candidate": best.symbol, "score": best.score, "entry_score": entry}
@@ -215,3 +220,7 @@ def _never(text: str) -> Outlook:
 
 def _counted(count: int, first: str) -> str:
     return first if count == 1 else f"{first}; so for {count} contracts above entry_score"
+
+
+def _places(free: int) -> str:
+    return "1 place is" if free == 1 else f"{free} places are"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -202,9 +203,8 @@ async def _equity_findings(connection: AsyncConnection, newest: int | None) -> l
         opens = row.equity == row.cash and not (row.price_pnl or row.funding or row.costs or row.traded)
         if before is not None and base != before and base not in begin and not opens:
             off = (base - before) / 1e8
-            told.append(
-                f"equity at {row.marked_at // 10**9} s differs from the flows since the point before by {off:.8f}"
-            )
+            at = datetime.fromtimestamp(row.marked_at // 10**9, UTC)
+            told.append(f"equity at {at:%Y-%m-%dT%H:%M:%SZ} differs from the flows since the point before by {off:.8f}")
         before = row.equity
     way = "Way out: restore the last backup; the book itself does not depend on its equity points"
     return [Finding(code="equity", text=line, way_out=way, stops=False) for line in _some(told, "equity points off")]
