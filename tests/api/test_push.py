@@ -1,19 +1,16 @@
 """The stream and the websocket: what is told, to whom, in which order, and what becomes of those who do not read."""
 
 import asyncio
-import json
 import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.api.desk import SAFETY_S, SYMBOLS, Desk, desk
 from tests.api.listening import T0, Ear, feed, listening, score
-from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits, PushLimits
 from zmart_stream.api.push import events
 from zmart_stream.api.push.hub import Hub
@@ -238,143 +235,6 @@ def test_silence_is_filled_and_a_revoked_token_ends_the_stream(tmp_path) -> None
                 with pytest.raises(EOFError):
                     await next_event
             assert hub.clients == 0
-
-    asyncio.run(scenario())
-
-
-def test_closing_ends_streams_at_once(tmp_path) -> None:
-    async def scenario() -> None:
-        async with pushing(tmp_path) as (at, hub), listening(at.port) as ear:
-            async with aiohttp.ClientSession() as session, session.ws_connect(address(at)) as socket:
-                closing = asyncio.create_task(at.running.close())
-                assert (await socket.receive(SAFETY_S)).type is aiohttp.WSMsgType.CLOSE
-                assert socket.close_code == 1001
-                with pytest.raises(EOFError):
-                    await ear.event()
-                await closing
-            assert hub.clients == 0
-
-    asyncio.run(scenario())
-
-
-def address(at: Desk) -> str:
-    return f"http://127.0.0.1:{at.port}{PREFIX}/ws"
-
-
-@asynccontextmanager
-async def dialled(at: Desk) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with aiohttp.ClientSession() as session, session.ws_connect(address(at)) as socket:
-        yield socket
-
-
-async def said(socket: aiohttp.ClientWebSocketResponse, **content: object) -> dict:
-    await socket.send_json(content)
-    found = await socket.receive_json(timeout=SAFETY_S)
-    assert isinstance(found, dict)
-    return found
-
-
-def test_a_websocket_hears_what_it_subscribes_to(tmp_path) -> None:
-    async def scenario() -> None:
-        async with pushing(tmp_path) as (at, hub), dialled(at) as socket:
-            assert await said(socket, action="ping") == {"event": "pong", "data": {}}
-            wanted = await said(socket, action="subscribe", types=["score_update"], symbols=[FIRST])
-            assert wanted == {"event": "subscribed", "data": {"score_update": [FIRST]}}
-            assert (await said(socket, action="subscribe", types=["hold"]))["data"]["hold"] is None
-            everything = [score(SECOND, 1.0), score(FIRST, 2.0), HoldChanged(ts=T0, on=True, reason="r")]
-            events.tell(hub, everything)
-            first, second = [await socket.receive_json(timeout=SAFETY_S) for _ in range(2)]
-            assert (first["event"], first["id"], first["data"]["new_score"]) == (
-                "score_update",
-                f"{hub.session}-2",
-                2.0,
-            )
-            assert (second["event"], second["data"]["on"]) == ("hold", True)
-            left = await said(socket, action="unsubscribe", types=["score_update"], symbols=[FIRST])
-            assert left["data"] == {"hold": None}
-            events.tell(hub, everything)
-            assert (await socket.receive_json(timeout=SAFETY_S))["event"] == "hold"
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("{", "bad_request"),
-        ("[" * 10_000, "bad_request"),
-        ('{"action": "drop"}', "bad_request"),
-        ('{"action": "subscribe", "admin": true}', "bad_request"),
-        ('{"action": "subscribe", "types": ["scores"]}', "bad_query"),
-        (
-            '{"action": "subscribe", "types": ["hold", "hold", "hold", "hold", "hold", "hold", "hold", "hold"]}',
-            "bad_request",
-        ),
-        ('{"action": "subscribe", "symbols": ["NOSUCHUSDTM"]}', "unknown_symbol"),
-        (json.dumps({"action": "subscribe", "symbols": ["A"] * 1001}), "bad_request"),
-    ],
-)
-def test_a_websocket_answers_nonsense_with_a_problem_and_goes_on(text, code, tmp_path) -> None:
-    async def scenario() -> None:
-        async with pushing(tmp_path) as (at, _), dialled(at) as socket:
-            await socket.send_str(text)
-            found = await socket.receive_json(timeout=SAFETY_S)
-            assert (found["event"], found["data"]["code"]) == ("error", code)
-            assert (await said(socket, action="ping"))["event"] == "pong"
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("message", "closed"), [("x" * 17_000, 1009), (b"binary", 1003), (None, 1008)], ids=["large", "binary", "flood"]
-)
-def test_a_websocket_is_closed_on_what_is_too_much(message, closed, tmp_path) -> None:
-    async def scenario() -> None:
-        limits = Limits(requests_per_minute=20)
-        async with pushing(tmp_path, limits=limits) as (at, hub), dialled(at) as socket:
-            if message is None:
-                for _ in range(40):
-                    await socket.send_str('{"action": "ping"}')
-            else:
-                await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
-            async with asyncio.timeout(SAFETY_S):
-                while not socket.closed:
-                    await socket.receive()
-            assert socket.close_code == closed
-            await until(lambda: hub.clients == 0)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("headers", "query", "status"),
-    [
-        ({"Origin": "https://evil.example"}, "", 403),
-        ({"Origin": "null"}, "", 403),
-        ({"Host": "evil.example"}, "", 421),
-        ({"Authorization": "Bearer wrong"}, "", 401),
-        ({}, "?token=x", 401),
-    ],
-)
-@pytest.mark.parametrize("path", ["ws", "stream"])
-def test_strangers_are_refused_before_anything_is_accepted(path, headers, query, status, tmp_path) -> None:
-    async def scenario() -> None:
-        async with pushing(tmp_path) as (at, hub), aiohttp.ClientSession() as session:
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await session.ws_connect(f"http://127.0.0.1:{at.port}{PREFIX}/{path}{query}", headers=headers)
-            assert refused.value.status == status
-            assert hub.clients == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_websocket_path_without_an_upgrade_is_a_bad_request(tmp_path) -> None:
-    async def scenario() -> None:
-        async with pushing(tmp_path) as (at, _):
-            found = await at.ask("GET", "ws")
-            assert (found.status, found.code) == (400, "bad_request")
-            for path in ("ws", "stream"):
-                assert (await at.ask("POST", path)).status == 405
 
     asyncio.run(scenario())
 
