@@ -1,12 +1,16 @@
-"""Tables: drawn by rich on a terminal, plain aligned columns elsewhere; never a wrapped line in a pipe."""
+"""Tables: drawn by rich on a terminal wide enough, plain aligned columns elsewhere; never a wrapped line in a pipe."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import typer
+
+FOLDED = 24
+"""Characters to which long texts may be folded; figures, symbols and times are never broken."""
 
 
 class Column(NamedTuple):
@@ -18,7 +22,7 @@ class Column(NamedTuple):
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print a table."""
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and least_width(columns, rows) <= shutil.get_terminal_size().columns:
         _draw(columns, rows, title)
         return
     if title:
@@ -27,11 +31,20 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str
         typer.echo(line)
 
 
+def least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Characters that the drawn table needs at least."""
+    return sum(min(width, FOLDED) + 3 for width in _widths(columns, rows))
+
+
 def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
     """The table's lines as text: a head and the rows, two blanks between columns."""
     cells = [[column.head for column in columns], *[list(row) for row in rows]]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
+    widths = _widths(columns, rows)
     return ["  ".join(map(_padded, row, widths, columns)).rstrip() for row in cells]
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(column.head), *(len(row[place]) for row in rows), 0) for place, column in enumerate(columns)]
 
 
 def _padded(text: str, width: int, column: Column) -> str:
@@ -42,8 +55,9 @@ def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
     from rich import box, console, table, text  # noqa: PLC0415  loaded only where there is a terminal to draw on
 
     drawn = table.Table(box=box.SIMPLE_HEAD, title=text.Text(title), title_justify="left", pad_edge=False)
-    for column in columns:
-        drawn.add_column(column.head, justify="right" if column.right else "left", overflow="fold")
+    for column, width in zip(columns, _widths(columns, rows), strict=True):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        drawn.add_column(column.head, justify=justify, overflow="fold", no_wrap=width <= FOLDED)
     for row in rows:
         drawn.add_row(*[text.Text(cell) for cell in row])
     console.Console(highlight=False).print(drawn)
