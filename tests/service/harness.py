@@ -27,6 +27,7 @@ FULL_BOOK = (
     "portfolio.exit_score=0",
     "portfolio.max_per_sector=50",
     "portfolio.max_correlation=1",
+    "portfolio.max_sector_weight=100",
     "market.min_turnover_usdt=0",
 )
 """Settings under which a small market fills the book, whatever its scores."""
