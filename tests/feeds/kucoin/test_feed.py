@@ -114,6 +114,7 @@ def test_a_restart_fetches_the_gap_and_a_day_before_it(place: Venue) -> None:
     async def scenario() -> None:
         async with following(place) as first:
             await first.basket.until(first.warm, 60)
+            await first.until_complete()
             now = first.basket.of(WarmUp)[-1].ts
             market = first.followed
         last_closed = now - now % HOUR - 3 * HOUR
