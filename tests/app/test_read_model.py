@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.app import read_model
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.domain.bars import TopicSilent
-from zmart_stream.domain.commands import BlockSymbol
+from zmart_stream.domain.commands import BlockSymbol, Rebalance, Reconfigure
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
@@ -84,6 +85,19 @@ def test_the_book_and_the_status_say_when_nobody_is_heard_or_history_still_loads
     feed["connections"] = [{"state": "down"}, {"state": "dialling"}]
     assert reads.status()["venue"]["reachable"] is False
     assert reads.portfolio()["notice"] == "the venue does not answer: nothing here is new"
+
+
+def test_the_book_says_which_limits_conflict(seed: int) -> None:
+    core = Core(seed)
+    settings = core.engine.settings
+    narrow = msgspec.structs.replace(settings.portfolio, max_sector_weight=1.0)
+    now, changed = core.engine.now, msgspec.structs.replace(settings, portfolio=narrow)
+    core.engine.process(Reconfigure(ts=now, request_id="1", settings=changed, revision=2))
+    core.engine.process(Rebalance(ts=now, request_id="2"))
+    assert "max_sector_weight 1:" in core.reads.portfolio()["notice"]
+    core.engine.process(Reconfigure(ts=now, request_id="3", settings=settings, revision=3))
+    core.engine.process(Rebalance(ts=now, request_id="4"))
+    assert core.reads.portfolio()["notice"] is None
 
 
 def test_the_holdings_carry_what_they_earned(seed: int) -> None:

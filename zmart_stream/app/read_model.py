@@ -191,12 +191,13 @@ class ReadModel:
         }
 
     def _notice(self) -> str | None:
-        """What a reader of the book must know first: nobody is heard, or history still loads."""
+        """What a reader of the book must know first: nobody is heard, history still loads, or limits conflict."""
         if not _is_heard(self._feed()):
             return "the venue does not answer: nothing here is new"
         warm_up = self._engine.status()["warm_up"]
         if warm_up["ended"]:
-            return None
+            conflict = self._engine.weights_kept
+            return f"the weights stay as they were, no others keep the limits: {conflict}" if conflict else None
         if not warm_up["of"]:
             return "waiting for the venue's contracts"
         return f"warming up {warm_up['done']}/{warm_up['of']}: scores are not complete yet"

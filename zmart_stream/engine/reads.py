@@ -99,6 +99,11 @@ class Reads:
             "change": self._change(state, standings),
         }
 
+    @property
+    def weights_kept(self) -> str:
+        """What limits conflict, so that the weights stay as they were; empty while none do."""
+        return self._stages.manager.memory.kept
+
     def portfolio(self) -> dict[str, Any]:
         """The book as the core has it: holdings, cash, why cash, hold."""
         symbols = self._stages.symbols
