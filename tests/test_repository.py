@@ -34,14 +34,14 @@ TOP_LEVEL = {
 # written apart so that this file does not name what it forbids
 REGISTRY_HOSTS = re.compile(
     "|".join(
-        rf"{name}\.{domain}"
-        for name, domain in (
-            ("pypi", "org"),
-            ("pythonhosted", "org"),
-            ("npmjs", "(?:org|com)"),
-            ("deb.debian", "org"),
-            ("crates", "io"),
-            ("proxy.golang", "org"),
+        r"\.".join(labels.split())
+        for labels in (
+            "pypi org",
+            "pythonhosted org",
+            "npmjs (?:org|com)",
+            "deb debian org",
+            "crates io",
+            "proxy golang org",
         )
     ),
     re.IGNORECASE,

@@ -349,8 +349,8 @@ def test_closing_ends_open_connections(tmp_path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
             writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await reader.readuntil(b"alive")
-        while await reader.read(1024):
-            pass
+        await asyncio.wait_for(reader.read(), 30)
+        assert reader.at_eof(), "the server ended it"
         writer.close()
 
     asyncio.run(scenario())

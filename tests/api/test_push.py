@@ -204,6 +204,7 @@ def test_who_never_reads_is_cut_at_the_deadline(tmp_path) -> None:
                     events.tell(hub, [feed("x" * 4000) for _ in range(16)])
                     await asyncio.sleep(0.001)
             await until(lambda: at.running.gate.open == 0)
+            assert hub.clients == 0
 
     asyncio.run(scenario())
 

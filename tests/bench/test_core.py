@@ -89,6 +89,7 @@ def test_messages(fed: Fed, market: Market, report: Report, size: Size) -> None:
         report.add(MESSAGE, f"engine.process: {name}", whole, "µs", control=(nothing, "a call that finds a handler"))
     polls = [fed.polls() for _ in range(size.repeats)]
     report.add(MESSAGE, "engine.process: a contract's row of the poll", cpu_us(fed.engine.process, polls), "µs")
+    assert fed.engine.now >= polls[-1][-1].ts, "the core took all of them"
 
 
 class Nothing:

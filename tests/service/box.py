@@ -125,7 +125,11 @@ class Box:
                 ["bash", "-c", _BOOT], env={**os.environ, **names}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self._inner = until("the box", self._first_process, beat=self._check)
-        until("its manager", lambda: Path(f"/proc/{self._inner}/root/run/systemd/private").exists(), beat=self._check)
+        until(
+            "its manager",
+            lambda: Path("/proc", str(self._inner), "root", "run", "systemd", "private").exists(),
+            beat=self._check,
+        )
 
     @staticmethod
     def _lay_out(files: Path, unit: str, settings: str) -> None:

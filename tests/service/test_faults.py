@@ -94,8 +94,8 @@ class Rig:
             f"{table} of {reason}", lambda: self.inject(kind, **fields), lambda: self.count(table, reason) > before
         )
 
-    def healed(self) -> None:
-        """Wait until the fault is over, every topic is back and REST answers."""
+    def healed(self) -> bool:
+        """Wait until the fault is over, every topic is back and REST answers: whether they are."""
         self.daemon.until("the fault's end", self.over)
 
         def well() -> bool:
@@ -103,7 +103,7 @@ class Rig:
             topics = feed["topics"]
             return bool(topics["wanted"] == topics["covered"] > 0 and feed["rest"]["state"] == "up")
 
-        self.daemon.until("all topics and REST", well)
+        return bool(self.daemon.until("all topics and REST", well))
 
     def over(self) -> bool:
         """Whether no fault lasts; a venue that refuses connections has one."""
@@ -150,7 +150,7 @@ def test_a_lost_connection_comes_back(rig: Rig, kind: str) -> None:
         lambda: rig.inject(kind, **fields),
         lambda: rig.reconnects() > before and rig.told(event, reason),
     )
-    rig.healed()
+    assert rig.healed()
 
 
 @pytest.mark.parametrize(("kind", "fields"), [("token_expiry", {}), ("service_busy", {"duration": 3.0})])
@@ -166,7 +166,7 @@ def test_a_dial_that_is_refused_is_made_again(rig: Rig, kind: str, fields: dict[
         return bool(refused and rig.told("feed.disconnected", f"closed {code}"))
 
     rig.insist("the cut, and the refusal", strike, seen)
-    rig.healed()
+    assert rig.healed()
 
 
 def test_repeated_and_late_frames_count_once(rig: Rig) -> None:
@@ -193,7 +193,7 @@ def test_lost_frames_of_pictures_are_replaced_by_the_next(rig: Rig) -> None:
     rig.inject("drop", every=3, duration=2.0, topics=["*tickerV2*", "*level2Depth5*", "*instrument*"])
     rig.inject("zero_price", symbols=["XBTUSDTM"])
     time.sleep(2.0)
-    rig.healed()
+    assert rig.healed()
 
 
 def test_a_silent_topic_is_subscribed_again(rig: Rig) -> None:
@@ -203,7 +203,7 @@ def test_a_silent_topic_is_subscribed_again(rig: Rig) -> None:
         lambda: rig.inject("silent", duration=8.0, **silence),
         lambda: [line for line in rig.told("feed.topic_silent", "execution") if line["symbol"] == "XBTUSDTM"],
     )
-    rig.healed()
+    assert rig.healed()
 
 
 REST = {
@@ -239,7 +239,7 @@ def test_a_row_without_funding_and_a_book_that_stands_still(rig: Rig) -> None:
         strike,
         lambda: rig.told("feed.malformed", "no_funding") and rig.told("feed.malformed", "stale_book"),
     )
-    rig.healed()
+    assert rig.healed()
 
 
 SILENTLY_IGNORED = ("unknown_topic", "unknown_type")  # a venue may say more than we know
@@ -263,7 +263,7 @@ def test_hostile_frames_are_dropped_with_their_reason(rig: Rig) -> None:
 def test_frames_that_break_the_connection_cost_only_that(rig: Rig, form: str) -> None:
     before = rig.reconnects()
     rig.insist("another connection", lambda: rig.inject("hostile", form=form), lambda: rig.reconnects() > before)
-    rig.healed()
+    assert rig.healed()
 
 
 def test_contracts_pause_vanish_and_appear(rig: Rig) -> None:
@@ -289,7 +289,7 @@ def test_contracts_pause_vanish_and_appear(rig: Rig) -> None:
     rig.daemon.until("the relisting", told("listed", "Open", "DOGEUSDTM"))
     rig.daemon.until("the listing", told("listed", "Open", LATER_LISTED))
     rig.daemon.until("its prices", lambda: rig.daemon.get(f"symbols/{LATER_LISTED}")["symbol"]["live"])
-    rig.healed()
+    assert rig.healed()
 
 
 def test_a_closed_service_is_told(rig: Rig) -> None:
@@ -313,7 +313,7 @@ def test_a_block_of_the_address_is_sat_out(rig: Rig) -> None:
         rig.inject("block_1015", duration=3.0)
         rig.venue.fault("close", code="4004")
 
-    rig.insist("the line", strike, lambda: rig.told("feed.rest_limited", "1015"))
+    assert rig.insist("the line", strike, lambda: rig.told("feed.rest_limited", "1015"))
 
 
 def test_afterwards_every_kind_was_tried_and_said_once(rig: Rig) -> None:

@@ -101,7 +101,8 @@ class Story:
             assert book_of(later["before"]) == book_of(earlier["after"])
             assert book_of(later["after"]) != book_of(later["before"]), "a row that changed nothing"
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """All lives; the exit code of the last, which was asked to stop."""
         daemon = self.begin()
         for number in range(1, self.kills + 1):
             with ending(daemon):
@@ -114,17 +115,17 @@ class Story:
             newest = max(start for _, start in stored.bars(daemon.state, 0, 1 << 62))
             symbols = sorted({row["symbol"] for row in daemon.rankings()})
             stored.agreed(daemon, self.venue, symbols, newest - 40 * HOUR_NS, newest)
-            assert daemon.stop() == 0
+            return daemon.stop()
 
 
 def test_three_kills_under_load(tmp_path: Path, seed: int) -> None:
     story = Story(tmp_path, 3, seed)
     with ending(story.venue):
-        story.run()
+        assert story.run() == 0
 
 
 @pytest.mark.torture
 def test_twenty_kills_under_load(tmp_path: Path, seed: int) -> None:
     story = Story(tmp_path, 20, seed)
     with ending(story.venue):
-        story.run()
+        assert story.run() == 0

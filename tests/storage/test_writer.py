@@ -348,5 +348,6 @@ def test_throughput_is_printed(url: str) -> None:
                 f"\n{url[:6]}: a close {closes / 20 * 1e3:.1f} ms,"
                 f" a book change from put to told {(time.perf_counter() - begun) * 10:.2f} ms"
             )
+            assert await rows_in(database, tables.portfolio_history) == 100
 
     asyncio.run(scenario())
