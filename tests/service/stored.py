@@ -114,6 +114,31 @@ def holds(state: Path) -> list[tuple[int, bool, str]]:
     return [(row["ts_ns"], bool(row["is_on"]), row["reason"]) for row in rows(state, query)]
 
 
+def held(state: Path, since: int) -> list[tuple[int, int | None, str]]:
+    """(began, ended or None, first reason) of every hold that began after market time `since` (ns), in order.
+
+    A change of the leading cause does not end a hold; an end whose beginning is older is not one of them.
+    """
+    found: list[tuple[int, int | None, str]] = []
+    for at, is_on, reason in holds(state):
+        running = bool(found) and found[-1][1] is None
+        if is_on and not running and at > since:
+            found.append((at, None, reason))
+        elif not is_on and running:
+            found[-1] = (found[-1][0], at, found[-1][2])
+    return found
+
+
+def changed_while_held(state: Path, periods: Sequence[tuple[int, int | None, str]]) -> list[dict[str, Any]]:
+    """Rows of the book's history that fall into `periods` that have ended."""
+    return [
+        row
+        for row in history(state)
+        for began, ended, _ in periods
+        if ended is not None and began <= row["ts_ns"] < ended
+    ]
+
+
 def newest_snapshot(state: Path) -> dict[str, Any]:
     """The newest snapshot of the core."""
     found = rows(state, "select payload from snapshots order by sequence desc limit 1")

@@ -85,6 +85,12 @@ def fingerprint(book: Json) -> list[tuple[Any, ...]]:
     return [(row["id"], row["symbol"], row["rank"], row["weight"], row["since"]) for row in book["holdings"]]
 
 
+def ended_holds(state: Path, since: int) -> list[tuple[int, int | None, str]]:
+    """The holds that began after `since` (ns), [] until the newest of them has ended on disk."""
+    periods = stored.held(state, since)
+    return periods if periods and periods[-1][1] is not None else []
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("bars"))
@@ -116,7 +122,7 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
     daemon, state = pair.daemon, pair.state
     pair.repaired()
     daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
-    hour = pair.hour()
+    hour, quiet = pair.hour(), nanoseconds(daemon.status()["as_of"])
     pair.venue.fault("outage", duration=OUTAGE_HOURS * 3600 / SPEED)
     daemon.until("the hold", lambda: daemon.portfolio()["hold"])
     held = daemon.portfolio()
@@ -126,11 +132,10 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
         assert fingerprint(book) == before
         daemon.check_alive()
         time.sleep(STEP_S)
-    daemon.until("the hold's end on disk", lambda: not stored.holds(state)[-1][1])
-    off = stored.holds(state)[-1][0]
-    on = [at for at, is_on, _ in stored.holds(state) if is_on and at < off]
-    began = min(at for at in on if at > hour)
-    assert [row for row in stored.history(state) if began <= row["ts_ns"] < off] == []
+    periods = daemon.until("the hold's end on disk", lambda: ended_holds(state, quiet))
+    off = periods[0][1]
+    assert off is not None
+    assert stored.changed_while_held(state, periods) == []
     assert any(line["reason"] for line in daemon.logged("book.holds"))
 
     followed = pair.followed()
@@ -170,7 +175,7 @@ def test_a_cut_that_nobody_noticed_for_hours_is_repaired_from_its_beginning(pair
 def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:
     daemon, state = pair.daemon, pair.state
     daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
-    known = len(stored.holds(state))
+    before = nanoseconds(daemon.status()["as_of"])
     pair.venue.fault("service_status", status="close", duration=9.0)
     daemon.until("the hold", lambda: daemon.status()["book"]["hold"])
     assert "venue_status" in str(daemon.status()["book"]["hold_reason"])
@@ -178,6 +183,6 @@ def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:
     daemon.until("the venue to open", lambda: daemon.status()["venue"]["status"] == "open")
     assert fingerprint(daemon.portfolio()) == book
     daemon.until("the hold's end", lambda: not daemon.status()["book"]["hold"])
-    told = daemon.until("the hold's end on disk", lambda: (h := stored.holds(state)[known:]) and not h[-1][1] and h)
-    began, ended = told[0][0], told[-1][0]
-    assert [row for row in stored.history(state) if began <= row["ts_ns"] < ended] == []
+    periods = daemon.until("the hold's end on disk", lambda: ended_holds(state, before))
+    assert "venue_status" in periods[0][2]
+    assert stored.changed_while_held(state, periods) == []
