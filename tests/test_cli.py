@@ -135,6 +135,7 @@ def test_every_verb_explains_itself(verb, tmp_path, capsys) -> None:
         ["token", "create", "--name", "x"],
         ["token", "create", "--name", "x", "--scope", "admin"],
         ["token", "create", "--name", "machine", "--scope", "read"],
+        ["token", "create", "--name", "tv", "--scope", "read", "--scope", "tradingview"],
         ["portfolio", "add"],
         ["portfolio", "replace", "XBTUSDTM"],
         ["portfolio", "equity", "--points", "1"],
@@ -490,6 +491,30 @@ def test_schema_is_json_schema_of_every_table(tmp_path) -> None:
     schema = json.loads(call(tmp_path, "schema").stdout)
     assert {"portfolio", "scoring", "api", "venue"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("scope", "sets", "address"),
+    [
+        ("tradingview", [], "http://127.0.0.1:8420/api/symbol-mgmt/integrations/tradingview/(zs_[\\w-]{43})"),
+        (
+            "tradingview",
+            ["api.behind_proxy=true", 'api.allowed_hosts=["localhost", "box.example"]'],
+            "https://box.example/api/symbol-mgmt/integrations/tradingview/(zs_[\\w-]{43})",
+        ),
+        ("freqtrade", ["api.port=9000"], r"ws://127.0.0.1:9000/api/v1/message/ws\?token=(zs_[\w-]{43})"),
+    ],
+)
+def test_a_secret_for_an_address_is_printed_as_the_address_once(scope, sets, address, tmp_path) -> None:
+    where = {"ZMART_STATE_DIR": str(tmp_path / "state")}
+    told = [word for one in sets for word in ("--set", one)]
+    made = call(tmp_path, "token", "create", "--name", "there", "--scope", scope, *told, **where)
+    assert made.returncode == 0, made.stderr
+    found = re.fullmatch(address, made.stdout.strip())
+    assert found, made.stdout
+    assert found[1] not in made.stderr
+    assert found[1] not in (tmp_path / "state" / "tokens.json").read_text()
+    assert ("443" in made.stderr) == (scope == "tradingview")
 
 
 def test_tokens_are_made_listed_and_revoked(tmp_path) -> None:

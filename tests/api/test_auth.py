@@ -94,6 +94,25 @@ def test_a_token_in_the_address_is_refused_even_if_it_is_right(name, tmp_path) -
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("scope", ["tradingview", "freqtrade"])
+@pytest.mark.parametrize("auth", [LOOPBACK, OPEN, PROXIED], ids=["loopback", "open", "proxied"])
+def test_a_secret_for_an_address_opens_nothing_else(auth, scope, tmp_path) -> None:
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=auth) as at:
+            _, secret = at.tokens.create("seen by others", [scope])
+            for call in (READ, WRITE, ("POST", "signals"), ("GET", "stream"), ("GET", "ws"), ("GET", "users")):
+                found = await at.ask(*call, token=secret)
+                assert (found.status, found.code) == (403, "scope_missing"), call
+                elsewhere = await at.ask(call[0], f"{call[1]}?token={secret}")
+                assert (elsewhere.status, elsewhere.code) == (401, "unauthorised"), call
+                assert secret.encode() not in found.body + elsewhere.body
+            pairs = await at.ask("GET", "integrations/freqtrade/pairlist?exchange=binance", token=secret)
+            assert pairs.status == 403
+            assert at.counter.taken == []
+
+    asyncio.run(scenario())
+
+
 def test_a_megabyte_of_authorization_is_cut_off(tmp_path) -> None:
     async def scenario() -> None:
         async with desk(tmp_path) as at:

@@ -94,6 +94,14 @@ def test_a_name_is_short_and_printable(name, tmp_path) -> None:
         TokenFile(tmp_path / "tokens.json").create(name, ["read"])
 
 
+@pytest.mark.parametrize("scopes", [["read", "freqtrade"], ["tradingview", "operate"], ["tradingview", "freqtrade"]])
+def test_a_secret_for_an_address_has_one_scope(scopes, tmp_path) -> None:
+    tokens = TokenFile(tmp_path / "tokens.json")
+    with pytest.raises(UsageError, match="stands alone"):
+        tokens.create("bot", scopes)
+    assert not tokens.records
+
+
 def test_writers_at_the_same_time_lose_nothing(tmp_path) -> None:
     path = tmp_path / "tokens.json"
 

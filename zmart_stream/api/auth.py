@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from zmart_stream.api.limits import Buckets
-from zmart_stream.api.tokens import Scope, TokenFile
+from zmart_stream.api.tokens import URL_SCOPES, Scope, TokenFile, TokenRecord, UrlScope
 from zmart_stream.domain.errors import ConfigError, RequestError
 
 IMPLIED: dict[Scope, frozenset[Scope]] = {
     "read": frozenset({"read"}),
     "signal": frozenset({"signal"}),
     "operate": frozenset({"read", "signal", "operate"}),
+    "tradingview": frozenset({"tradingview"}),
+    "freqtrade": frozenset({"freqtrade"}),
 }
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK = "loopback"
@@ -88,6 +90,17 @@ class Authenticator:
             return Caller(f"address:{address}", LOOPBACK if granted else "nobody", granted)
         return self._holder(headers, address, granted)
 
+    def holder_of(self, request: web.Request, secret: str, scope: UrlScope) -> Caller:
+        """The caller of a route whose secret stands in its address; they have that scope and nothing else.
+
+        Wrong, revoked and of another scope are one answer, and count as wrong tokens do. Raises RequestError
+        unauthorised or rate_limited.
+        """
+        record = self._find(secret)
+        if record is None or record.scopes != (scope,):
+            self._refuse(self.address(request), f"wrong {scope} secret", "the token is not valid")
+        return Caller(f"token:{record.id}", record.name, IMPLIED[scope], IMPLIED[scope])
+
     def address(self, request: web.Request) -> str:
         """Where the request comes from; behind a proxy, as the proxy says."""
         forwarded = request.headers.get("X-Forwarded-For", "") if self._settings.behind_proxy else ""
@@ -101,16 +114,25 @@ class Authenticator:
 
     def _holder(self, headers: list[str], address: str, granted: frozenset[Scope]) -> Caller:
         match = _BEARER.match(headers[0]) if len(headers) == 1 else None
-        self._refresh()
-        record = self._tokens.find(match[1]) if match else None
+        record = self._find(match[1]) if match else None
         if record is None:
-            self._failures.take(address, "wrong tokens of one address")
-            _log.warning("api.unauthorised", reason="wrong token" if match else "bad header", address=address)
-            raise RequestError(
-                "unauthorised", "the token is not valid" if match else "one header: Bearer and the token"
-            )
+            reason = "wrong token" if match else "bad header"
+            detail = "the token is not valid" if match else "one header: Bearer and the token"
+            self._refuse(address, reason, detail)
         scopes = frozenset[Scope]().union(*(IMPLIED[scope] for scope in record.scopes))
+        if scopes.intersection(URL_SCOPES):
+            granted = frozenset()  # such a secret may be seen by others: it opens its own route, even on loopback
         return Caller(f"token:{record.id}", record.name, granted | scopes, scopes)
+
+    def _refuse(self, address: str, reason: str, detail: str) -> NoReturn:
+        self._failures.take(address, "wrong tokens of one address")
+        _log.warning("api.unauthorised", reason=reason, address=address)
+        raise RequestError("unauthorised", detail)
+
+    def _find(self, token: str) -> TokenRecord | None:
+        """The record of a token that is in force, of the file as it is now."""
+        self._refresh()
+        return self._tokens.find(token)
 
     def _refresh(self) -> None:
         try:

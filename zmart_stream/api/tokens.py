@@ -18,8 +18,13 @@ import msgspec
 
 from zmart_stream.domain.errors import ConfigError, RequestError, UsageError
 
-Scope = Literal["read", "signal", "operate"]
-SCOPES: tuple[str, ...] = get_args(Scope)
+BearerScope = Literal["read", "signal", "operate"]
+UrlScope = Literal["tradingview", "freqtrade"]
+"""Of secrets that stand in an address, because their callers can send no header: each opens one route, alone."""
+
+Scope = BearerScope | UrlScope
+BEARER_SCOPES: tuple[BearerScope, ...] = get_args(BearerScope)
+URL_SCOPES: tuple[UrlScope, ...] = get_args(UrlScope)
 PREFIX = "zs_"
 MAX_FILE_BYTES = 1 << 20
 RESERVED = frozenset({"machine", "start", "reload", "loopback", "nobody"})
@@ -84,7 +89,12 @@ class TokenFile:
         return found
 
     def create(self, name: str, scopes: Sequence[Scope]) -> tuple[TokenRecord, str]:
-        """Add a token; returns its record and the token itself, which is kept nowhere. Raises UsageError."""
+        """Add a token; returns its record and the token itself, which is kept nowhere. Raises UsageError.
+
+        A scope of `URL_SCOPES` stands alone: what is seen in an address must open nothing else.
+        """
+        if len(set(scopes)) > 1 and (alone := [scope for scope in scopes if scope in URL_SCOPES]):
+            raise UsageError(f"the scope {alone[0]} stands alone: its secret is part of an address")
         if not name.strip() or len(name) > 64 or not name.isprintable():
             raise UsageError("a token's name is 1 to 64 printable characters")
         if name in RESERVED or name.startswith(RESERVED_PREFIXES):

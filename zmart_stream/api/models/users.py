@@ -7,16 +7,21 @@ from typing import Annotated
 from pydantic import Field
 
 from zmart_stream.api.models import Body, Reply, Row
-from zmart_stream.api.tokens import Scope
+from zmart_stream.api.tokens import BearerScope, Scope, UrlScope
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+
+
+Bearer = Annotated[list[BearerScope], Field(min_length=1, max_length=3)]
+Url = Annotated[list[UrlScope], Field(min_length=1, max_length=1)]
+"""A secret in an address opens one route and nothing else."""
 
 
 class UserBody(Body):
     """Who it is, and what they may."""
 
     name: Name
-    scopes: list[Scope] = Field(min_length=1, max_length=3)
+    scopes: Bearer | Url = Field(description="Of a header's token; or one of a secret that stands in an address.")
 
 
 class UserRow(Row):
