@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from tests.engine.bookkeeping import History
 from tests.engine.stream import HOUR, NS, T0, Session
@@ -23,6 +24,7 @@ from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.domain.signals import SignalReceived, SignalRepeated, SubmitSignal
 from zmart_stream.engine.engine import Engine
+from zmart_stream.storage.integrity import findings
 from zmart_stream.storage.items import SnapshotTaken
 from zmart_stream.storage.reader import StorageReader
 from zmart_stream.storage.rebuild import essence
@@ -126,5 +128,47 @@ def test_a_kill_loses_nothing_that_was_committed(url: str, part: float) -> None:
                 kept = asked.idempotency_key in stored
                 assert any(isinstance(found, SignalRepeated) for found in told) is kept
                 assert any(isinstance(found, SignalReceived) for found in told) is not kept
+
+    asyncio.run(scenario())
+
+
+FIRST = "DELETE FROM equity_points WHERE end_ns = (SELECT min(end_ns) FROM equity_points)"
+LAST = "DELETE FROM equity_points WHERE end_ns = (SELECT max(end_ns) FROM equity_points)"
+SOME = "DELETE FROM equity_points WHERE end_ns IN (SELECT end_ns FROM equity_points ORDER BY end_ns LIMIT 3 OFFSET 1)"
+ALL = "DELETE FROM equity_points"
+LEDGER = "DELETE FROM swap_ledger; DELETE FROM paper_trades; DELETE FROM funding_payments"
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (ALL, "there is no equity point, though the book was first filled at "),
+        (f"{ALL}; {LEDGER}", "there is no equity point, though the book was first filled at "),
+        (FIRST, "the first equity point, at "),
+        (SOME, "differs from the flows since the point before by "),
+        (f"{LAST}; {LAST}", "no equity point after "),
+    ],
+)
+def test_missing_equity_points_are_found(url: str, harm: str, told: str) -> None:
+    seed = random.randrange(1 << 16)
+    print("seed", seed)
+    life = Life(seed)
+    life.run(len(life.stream))
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                for unit in life.units:
+                    writer.put(unit)
+            async with database.reading() as connection:
+                assert await findings(connection, whole=True) == []
+            async with database.writing() as connection:
+                for statement in harm.split("; "):
+                    await connection.execute(text(statement))
+            for whole in (True, False):
+                async with database.reading() as connection:
+                    found = await findings(connection, whole=whole)
+                assert [finding.code for finding in found] == ["equity"], found
+                assert told in found[0].text
 
     asyncio.run(scenario())

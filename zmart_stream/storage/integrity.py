@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.errors import BrokenBookError
+from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.portfolio import Holding, Portfolio, PortfolioChange
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
@@ -29,6 +30,7 @@ WAY_OUT = (
     "and build the book anew; the table portfolio_history shows how the book came to be"
 )
 _SHOWN = 5
+_HOUR_NS = HOUR_S * 10**9
 
 Symbols = tables.symbols
 _held, _history, _points = tables.portfolio_composition, tables.portfolio_history, tables.equity_points
@@ -189,25 +191,74 @@ async def _swap_findings(connection: AsyncConnection) -> list[Finding]:
 
 
 async def _equity_findings(connection: AsyncConnection, newest: int | None) -> list[Finding]:
-    """Equity = equity before + price P&L + funding - costs, to the unit.
-
-    A point without flows begins a ledger; one that was played again from its trades goes on from there.
-    """
+    """Equity = equity before + price P&L + funding - costs, to the unit, from the opening to the last close."""
     chosen = select(_points).order_by(_points.c.end_ns.desc())
-    rows = (await connection.execute(chosen if newest is None else chosen.limit(newest))).all()
-    begin = await _openings(connection)
+    rows = (await connection.execute(chosen if newest is None else chosen.limit(newest))).all()[::-1]
+    told = await _missing_points(connection, rows, reaches_back=newest is None or len(rows) < newest)
+    told += _unbalanced(rows, await _openings(connection))
+    way = (
+        "Way out: restore the last backup; the book itself does not depend on its equity points. "
+        "A book older than its ledger gets its first point when the next hour closes"
+    )
+    return [Finding(code="equity", text=line, way_out=way, stops=False) for line in _some(told, "equity points off")]
+
+
+def _unbalanced(rows: Sequence[Any], begin: set[int]) -> list[str]:
+    """Points that do not follow from the one before; what is missing between two shows the same way.
+
+    A point without flows begins a ledger; one that was played again from its trades goes on from an equity of `begin`.
+    """
     told = []
     before: int | None = None
-    for row in reversed(rows):
+    for row in rows:
         base = row.equity - row.price_pnl - row.funding + row.costs
-        opens = row.equity == row.cash and not (row.price_pnl or row.funding or row.costs or row.traded)
-        if before is not None and base != before and base not in begin and not opens:
+        if before is not None and base != before and base not in begin and not _opens(row):
             off = (base - before) / 1e8
-            at = datetime.fromtimestamp(row.marked_at // 10**9, UTC)
-            told.append(f"equity at {at:%Y-%m-%dT%H:%M:%SZ} differs from the flows since the point before by {off:.8f}")
+            told.append(f"equity at {_time(row.end_ns)} differs from the flows since the point before by {off:.8f}")
         before = row.equity
-    way = "Way out: restore the last backup; the book itself does not depend on its equity points"
-    return [Finding(code="equity", text=line, way_out=way, stops=False) for line in _some(told, "equity points off")]
+    return told
+
+
+async def _missing_points(connection: AsyncConnection, rows: Sequence[Any], *, reaches_back: bool) -> list[str]:
+    """What history, trades and closes say must be there: a ledger opens with the first holding and marks every hour.
+
+    `reaches_back`: `rows` are all points.
+    """
+    first, last = await _first_dealing(connection), await _last_hour(connection)
+    if not rows:
+        is_due = first is not None and last is not None and last > first
+        return [f"there is no equity point, though the book was first filled at {_time(first)}"] if is_due else []
+    told = []
+    if reaches_back and (not _opens(rows[0]) or (first is not None and first < rows[0].end_ns)):
+        told.append(f"the first equity point, at {_time(rows[0].end_ns)}, is not the one that opened the ledger")
+    if last is not None and last > rows[-1].end_ns:
+        told.append(f"no equity point after {_time(rows[-1].end_ns)}, though hours closed until {_time(last)}")
+    return told
+
+
+async def _first_dealing(connection: AsyncConnection) -> int | None:
+    """When the ledger must have been open, ns: the first trade, or without any, the first change of composition."""
+    traded = (await connection.execute(select(func.min(tables.paper_trades.c.ts_ns)))).scalar()
+    if traded is not None:
+        return int(traded)
+    composed = select(func.min(_history.c.ts_ns)).where(_history.c.symbol_in.is_not(None))
+    return (await connection.execute(composed)).scalar()
+
+
+async def _last_hour(connection: AsyncConnection) -> int | None:
+    """The newest whole hour, ns, whose close was stored: equity is marked in the same transaction."""
+    ended = tables.symbol_scores.c.end_ns
+    hours = select(ended).where(ended % _HOUR_NS == 0).order_by(ended.desc()).limit(1)
+    return (await connection.execute(hours)).scalar()
+
+
+def _opens(row: Any) -> bool:
+    """Whether a point begins a ledger: all in cash, and nothing happened."""
+    return row.equity == row.cash and not (row.price_pnl or row.funding or row.costs or row.traded)
+
+
+def _time(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def _openings(connection: AsyncConnection) -> set[int]:
