@@ -11,7 +11,8 @@ from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.app import read_model
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.domain.bars import TopicSilent
-from zmart_stream.domain.commands import BlockSymbol, Rebalance, Reconfigure
+from zmart_stream.domain.commands import BlockSymbol, Pause, Rebalance, Reconfigure, RemoveHolding, StorageDegraded
+from zmart_stream.domain.market import Tick
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
@@ -112,3 +113,40 @@ def test_the_holdings_carry_what_they_earned(seed: int) -> None:
     statistics = core.reads.statistics()
     assert statistics["as_of"].endswith("Z")
     assert statistics["positions"][0]["since"].endswith("Z")
+
+
+def test_while_a_change_is_on_its_way_to_the_disk_all_of_the_book_is_as_it_was(seed: int) -> None:
+    """Holdings, cash and its reasons, hold, money and time are those of one moment."""
+    core = Core(seed)
+    engine, reads = core.engine, core.reads
+    before = reads.portfolio()
+    leaver = before["holdings"][0]["symbol"]
+    later = engine.now + HOUR // 3600
+    first = engine.process(RemoveHolding(ts=later, request_id="1", symbol=leaver))
+    reads.made(first)
+    second = engine.process(Pause(ts=later + 1, request_id="2"))
+    reads.made(second)
+    engine.process(Tick(ts=later + HOUR // 60))
+
+    assert reads.portfolio() == before
+    assert reads.status()["book"]["hold"] is False
+    assert reads.explain(leaver)["in_book"] is True
+
+    reads.tell(first)
+    now = reads.portfolio()
+    assert leaver not in [holding["symbol"] for holding in now["holdings"]]
+    assert [reason["code"] for reason in now["cash_reasons"]] != [reason["code"] for reason in before["cash_reasons"]]
+    assert now["hold"] is False
+    assert all(holding["value_usdt"] is not None for holding in now["holdings"])
+    assert reads.explain(leaver)["in_book"] is False
+
+    reads.tell(second)
+    assert reads.portfolio()["hold_reason"] == reads.status()["book"]["hold_reason"] == "paused"
+    assert reads.portfolio()["as_of"] > now["as_of"]
+
+
+def test_a_storage_that_takes_nothing_is_told_though_it_cannot_be_stored(seed: int) -> None:
+    core = Core(seed)
+    core.reads.made(core.engine.process(StorageDegraded(ts=core.engine.now, reason="disk full")))
+    assert core.reads.portfolio()["hold_reason"] == "storage: disk full"
+    assert core.reads.status()["book"]["hold"] is True

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from zmart_stream import __version__
+from zmart_stream.app.book_facts import ToldFacts
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged
@@ -67,14 +68,20 @@ class ReadModel:
         self._engine = engine
         self._venue, self._feed, self._storage, self._config = venue, feed, storage, config
         self._book = engine.symbols.portfolio
+        self._told = ToldFacts(engine)
         self._book_ready = bool(engine.status()["book"]["ready"])
         self._last_change: PortfolioChange | None = None
         self._ranked: dict[str, tuple[float, list[dict[str, Any]]]] = {}
         self._ids: dict[str, str] = {}
         self._began = time.monotonic()
 
+    def made(self, messages: Sequence[Message]) -> None:
+        """What the core derived goes to storage: until it is told, the book is shown as it was."""
+        self._told.made(messages)
+
     def tell(self, messages: Sequence[Message]) -> None:
         """Take over what is on disk."""
+        self._told.told(messages)
         for message in messages:
             if type(message) is ScoreChanged:
                 continue
@@ -120,8 +127,8 @@ class ReadModel:
                 "max": core["book"]["places"],
                 "ready": self._book_ready,
                 "swaps_24h": core["book"]["swaps_24h"],
-                "hold": core["hold"]["on"],
-                "hold_reason": core["hold"]["reason"] or None,
+                "hold": self._told.hold is not None,
+                "hold_reason": self._told.hold,
                 "last_change": self._shown_change(),
             },
             "counts": core["counts"],
@@ -173,30 +180,31 @@ class ReadModel:
 
     def portfolio(self) -> dict[str, Any]:
         """Holdings best first, cash and why, hold."""
-        core = self._engine.portfolio()
-        now = self._engine.now
-        money = self._engine.positions()
+        facts, hold = self._told.facts, self._told.hold
+        money, now = facts.money, facts.as_of
         return {
-            "holdings": [self._shown_holding(holding, now) | _money(money, holding) for holding in self._book.holdings],
+            "holdings": [
+                self._shown_holding(holding, now, facts.composites) | _money(money, holding)
+                for holding in self._book.holdings
+            ],
             "cash": self._book.cash,
-            "cash_reason": [reason["text"] for reason in core["why_cash"]],
-            "cash_reasons": core["why_cash"],
+            "cash_reason": [reason["text"] for reason in facts.why_cash],
+            "cash_reasons": facts.why_cash,
             "blocked": list(self._book.blocked),
-            "hold": core["hold"] is not None,
-            "hold_reason": core["hold"],
+            "hold": hold is not None,
+            "hold_reason": hold,
             "size": len(self._book.holdings),
             "max_symbols": self._engine.settings.portfolio.max_symbols,
-            "notice": self._notice(),
+            "notice": self._notice(facts.weights_kept),
             "as_of": iso(now),
         }
 
-    def _notice(self) -> str | None:
+    def _notice(self, conflict: str) -> str | None:
         """What a reader of the book must know first: nobody is heard, history still loads, or limits conflict."""
         if not _is_heard(self._feed()):
             return "the venue does not answer: nothing here is new"
         warm_up = self._engine.status()["warm_up"]
         if warm_up["ended"]:
-            conflict = self._engine.weights_kept
             return f"the weights stay as they were, no others keep the limits: {conflict}" if conflict else None
         if not warm_up["of"]:
             return "waiting for the venue's contracts"
@@ -243,7 +251,7 @@ class ReadModel:
             **found,
             "symbol_id": symbol_id(symbol),
             "as_of": iso(found["as_of"]),
-            "in_book": found["holding"] is not None,
+            "in_book": any(holding.symbol == symbol for holding in self._book.holdings),
             "holding": self._explained_holding(symbol),
             "sum": {
                 "base": base,
@@ -280,9 +288,9 @@ class ReadModel:
         """The id of every known contract, by symbol."""
         return {contract.symbol: self._id(contract.symbol) for contract in self._engine.contracts()}
 
-    def _shown_holding(self, holding: Any, now: int) -> dict[str, Any]:
+    def _shown_holding(self, holding: Holding, now: int, composites: Mapping[str, float]) -> dict[str, Any]:
         state = self._engine.market.by_symbol.get(holding.symbol)
-        live = self._engine.scoring.composite(state.row) if state is not None else float("nan")
+        live = composites.get(holding.symbol, float("nan"))
         return {
             "rank": holding.rank,
             "symbol": holding.symbol,
@@ -302,7 +310,7 @@ class ReadModel:
     def _explained_holding(self, symbol: str) -> dict[str, Any] | None:
         for holding in self._book.holdings:
             if holding.symbol == symbol:
-                return self._shown_holding(holding, self._engine.now)
+                return self._shown_holding(holding, self._engine.now, {symbol: self._told.composite(symbol)})
         return None
 
     def _shown_change(self) -> dict[str, Any] | None:

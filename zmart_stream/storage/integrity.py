@@ -226,8 +226,9 @@ async def _missing_points(connection: AsyncConnection, rows: Sequence[Any], *, r
     """
     first, last = await _first_dealing(connection), await _last_hour(connection)
     if not rows:
-        is_due = first is not None and last is not None and last > first
-        return [f"there is no equity point, though the book was first filled at {_time(first)}"] if is_due else []
+        if first is None or last is None or last <= first:
+            return []
+        return [f"there is no equity point, though the book was first filled at {_time(first)}"]
     told = []
     if reaches_back and (not _opens(rows[0]) or (first is not None and first < rows[0].end_ns)):
         told.append(f"the first equity point, at {_time(rows[0].end_ns)}, is not the one that opened the ledger")
@@ -238,18 +239,20 @@ async def _missing_points(connection: AsyncConnection, rows: Sequence[Any], *, r
 
 async def _first_dealing(connection: AsyncConnection) -> int | None:
     """When the ledger must have been open, ns: the first trade, or without any, the first change of composition."""
-    traded = (await connection.execute(select(func.min(tables.paper_trades.c.ts_ns)))).scalar()
+    traded: int | None = (await connection.execute(select(func.min(tables.paper_trades.c.ts_ns)))).scalar()
     if traded is not None:
-        return int(traded)
+        return traded
     composed = select(func.min(_history.c.ts_ns)).where(_history.c.symbol_in.is_not(None))
-    return (await connection.execute(composed)).scalar()
+    found: int | None = (await connection.execute(composed)).scalar()
+    return found
 
 
 async def _last_hour(connection: AsyncConnection) -> int | None:
     """The newest whole hour, ns, whose close was stored: equity is marked in the same transaction."""
     ended = tables.symbol_scores.c.end_ns
     hours = select(ended).where(ended % _HOUR_NS == 0).order_by(ended.desc()).limit(1)
-    return (await connection.execute(hours)).scalar()
+    found: int | None = (await connection.execute(hours)).scalar()
+    return found
 
 
 def _opens(row: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,7 +151,7 @@ class _Assembly:
             self.engine,
             self.clock,
             self.inbox,
-            store=_Store(self.writer),
+            store=_Store(self.writer, self.reads.made),
             tell=self._tell,
             recorder=self._recorder(capture),
         )
@@ -195,7 +195,7 @@ class _Assembly:
             reload=self.reload.run,
             venue_time=self.rest.server_time,
             status_line=self.reads.status_line,
-            checkpoint=lambda: _Store(self.writer).put([], self.engine.snapshot(full=False)),
+            checkpoint=lambda: _Store(self.writer, self.reads.made).put([], self.engine.snapshot(full=False)),
             close=opened.aclose,
             flush_every_s=self.settings.capture.flush,
             facts={"state_dir": str(folder), "venue": venue.identity, "url": venue.rest_url},
@@ -304,12 +304,14 @@ class _Assembly:
 
 
 class _Store:
-    """The writer as the runner sees it."""
+    """The writer as the runner sees it; `made` hears of what goes to it."""
 
-    def __init__(self, writer: StorageWriter) -> None:
+    def __init__(self, writer: StorageWriter, made: Callable[[Sequence[Message]], None]) -> None:
         self._writer = writer
+        self._made = made
 
     def put(self, messages: Sequence[Message], snapshot: dict[str, Any] | None = None) -> None:
+        self._made(messages)
         if snapshot is None:
             self._writer.put(messages)
         else:
