@@ -64,7 +64,7 @@ class Gate:
 class GatedHandler(web.RequestHandler):
     """One connection. Whatever arrives meanwhile, a header that is not whole at its deadline cuts it."""
 
-    __slots__ = ("_address", "_admitted", "_counted", "_deadline", "_gate", "on_lost")
+    __slots__ = ("_address", "_admitted", "_counted", "_deadline", "_gate", "on_data", "on_lost")
 
     def __init__(self, gate: Gate, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         """Bodies stay as they came: what is small compressed may be huge."""
@@ -74,6 +74,8 @@ class GatedHandler(web.RequestHandler):
         self._admitted = False
         self._counted = False
         self._deadline: asyncio.TimerHandle | None = None
+        self.on_data: Callable[[int], object] | None = None
+        """Called with the size of all that arrives; a request that never ends may set it."""
         self.on_lost: Callable[[], object] | None = None
         """Called once the connection is gone; a request that never ends sets it."""
 
@@ -94,6 +96,8 @@ class GatedHandler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Nothing is read from a connection that was not let in."""
         if self._admitted:
+            if self.on_data is not None:
+                self.on_data(len(data))
             super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -119,6 +123,14 @@ class GatedHandler(web.RequestHandler):
         """The reply goes out, and the next request may come: both within the body's time."""
         if self.transport is not None:
             self._arm(self._gate.limits.body_deadline_s)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What the library refuses before any of ours is asked, such as an unknown Expect, in the API's form too."""
+        if isinstance(resp, web.HTTPException):
+            resp = problems.of_error(resp)
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,7 +43,7 @@ async def read_body(request: web.Request, model: type[Body] | None, limits: Limi
     if model is None:
         return None
     try:
-        value = msgspec.json.decode(raw) if raw.strip() else {}
+        value = decoded(raw) if raw.strip() else {}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise RequestError("bad_json", str(error)[:200] or "not JSON") from None
     try:
@@ -51,6 +52,25 @@ async def read_body(request: web.Request, model: type[Body] | None, limits: Limi
         found = _problems(error)
         first = found[0]
         raise RequestError("bad_body", f"{first['field'] or 'body'}: {first['problem']}", errors=found) from None
+
+
+def decoded(raw: bytes) -> Any:
+    """The value of a JSON text in which no member stands twice.
+
+    Whoever stands between us and the sender may have looked at the other one. Raises ValueError, msgspec's errors among
+    them, and RecursionError.
+    """
+    value = msgspec.json.decode(raw)  # before the other, which takes NaN, Infinity and lone surrogates
+    json.loads(raw, object_pairs_hook=_once)
+    return value
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    seen = set[str]()
+    for name, _ in members:
+        if name in seen:
+            raise ValueError(f"the member {name[:64]!a} stands there twice")
+        seen.add(name)
 
 
 async def receive(request: web.Request, limits: Limits) -> bytes:

@@ -320,6 +320,29 @@ def test_one_bad_row_costs_one_contract() -> None:
     assert [error.reason for error in errors] == ["missing_field", "bad_type"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"symbol": "<script>"}, "bad_symbol"),
+        ({"symbol": "x' OR 1=1--"}, "bad_symbol"),
+        ({"symbol": "A" * 25}, "bad_symbol"),
+        ({"symbol": "AUSDTM\n"}, "bad_symbol"),
+        ({"baseCurrency": "\x1b[2J"}, "out_of_range"),
+        ({"quoteCurrency": "a\x00b"}, "out_of_range"),
+        ({"status": "x" * 33}, "out_of_range"),
+    ],
+)
+def test_names_that_are_none_never_come_in(changes: dict[str, Any], reason: str) -> None:
+    listings = Listings()
+    found, _ = polled(contract() | changes, contract("BUSDTM"))
+    messages, errors = listings.update(found, NOW)
+    assert [error.reason for error in errors] == [reason]
+    assert errors[0].detail.isascii()
+    assert errors[0].detail.isprintable()
+    assert list(listings.contracts) == ["BUSDTM"]
+    assert {getattr(m, "symbol", "BUSDTM") for m in messages} == {"BUSDTM"}
+
+
 def test_listings_pauses_and_delistings_become_messages() -> None:
     listings = Listings()
 

@@ -94,6 +94,14 @@ Note = Annotated[
 ]
 """Printable text, for people."""
 
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_printable),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 100, "pattern": f"^[^{_HIDDEN_CHARACTERS}]+$"}),
+]
+"""What somebody or something is called, in a query."""
+
 FIGURES = BeforeValidator(_digits)
 """Of a whole number in a query; stands after its bounds, or the schema would lose them."""
 

@@ -13,6 +13,7 @@ from zmart_stream.api.models import (
     Body,
     Document,
     Moment,
+    Name,
     PageReply,
     Query,
     Reference,
@@ -94,7 +95,7 @@ class SignalReply(Reply):
 class SignalsQuery(Query):
     """Which signals."""
 
-    source: str | None = Field(None, min_length=1, max_length=100, description="Only those of this source.")
+    source: Name | None = Field(None, description="Only those of this source.")
     symbol: Reference | None = Field(None, description="Only those about this contract, by symbol or id.")
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), FIGURES] = Field(100, description="Rows.")
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET), FIGURES] = Field(0, description="Rows left out before them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -16,6 +17,10 @@ from zmart_stream.feeds.kucoin.wire import MOST_LOTS, levels
 
 MS = 1_000_000
 MOST_NS = 1 << 62
+MOST_TEXT = 32
+"""Characters of a contract's names and kinds."""
+
+_SYMBOL = re.compile(r"[A-Z0-9]{2,24}", re.ASCII)
 
 
 class ContractRow(msgspec.Struct, gc=False):
@@ -111,7 +116,8 @@ def interval_s(row: ContractRow) -> int | None:
 
 
 def contract_of(row: ContractRow) -> Contract:
-    """The static facts of `row`. Raises MalformedMessageError when multiplier or tick cannot be."""
+    """The static facts of `row`. Raises MalformedMessageError when names, multiplier or tick cannot be."""
+    _check_names(row)
     if not math.isfinite(row.multiplier) or row.multiplier == 0 or (row.multiplier < 0 and not row.isInverse):
         raise MalformedMessageError("out_of_range", f"{row.symbol} multiplier {row.multiplier}")
     if price(row.tickSize) is None:
@@ -139,6 +145,16 @@ def contract_of(row: ContractRow) -> Contract:
         funding_interval_s=interval_s(row),
         sector=sector_of(base),
     )
+
+
+def _check_names(row: ContractRow) -> None:
+    """They go into logs, terminals, pages and the database: nothing but names may. Raises MalformedMessageError."""
+    if not _SYMBOL.fullmatch(row.symbol):
+        raise MalformedMessageError("bad_symbol", ascii(row.symbol[:MOST_TEXT]))
+    others = (row.type, row.status, row.rootSymbol, row.baseCurrency, row.quoteCurrency, row.settleCurrency)
+    for text in (*others, row.marketType, row.marketStage):
+        if text and (len(text) > MOST_TEXT or not text.isprintable()):
+            raise MalformedMessageError("out_of_range", f"{row.symbol} {text[:MOST_TEXT]!a}")
 
 
 def stats_of(row: ContractRow, now: int) -> ContractStats:
