@@ -6,18 +6,23 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from tests.engine.stream import NS, Session
+import msgspec
+
+from tests.engine.stream import HOUR, NS, T0, Session
 from tests.engine.test_engine import feed, of
 from tests.engine.test_signals import core, one, signal
 from tests.signals.judges import agent, sure
 from zmart_stream.app.metering import Meter
 from zmart_stream.domain.commands import DisablePlugin, PluginDisabled
-from zmart_stream.domain.settings import AgentSettings, DetectorSettings, SignalSettings
+from zmart_stream.domain.settings import AgentSettings, CoreSettings, DetectorSettings, ScorerSettings, SignalSettings
 from zmart_stream.domain.signals import Opinion, SignalEvaluated
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.judging import built_in_judges
+from zmart_stream.market.columns import BarView
+from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView, MarketView
-from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.scoring.base import FloatArray, Part, PartScorer
+from zmart_stream.scoring.registry import build_scorers, components
 from zmart_stream.signals.base import Case, Finding, opinion, reason
 
 SLOW_S = 0.03
@@ -96,3 +101,55 @@ def test_one_quick_answer_begins_the_count_anew() -> None:
     at_score: Any = detector
     assert at_score.at_score("C00USDTM", view) == []
     assert [each[:2] for each in told_of] == [("detector", "slow_finder")]
+
+
+class Ponderer(PartScorer):
+    """Slow at a close, quick within a bar."""
+
+    name = "ponderer"
+
+    def __init__(self, *, pause_s: float = SLOW_S) -> None:
+        self.pause_s = pause_s
+        self.parts = (
+            Part(name="spread", weight=1.0, moves=Moves.TICKER, location=0.0, scale=1.0, text="{pct}"),
+            Part(name="idle", weight=0.0, moves=Moves.TICKER, location=0.0, scale=1.0, text="{pct}"),
+        )
+        self.touches = {"spread": lambda contract: -contract.ask, "idle": lambda contract: contract.bid}
+        self.closes = {}
+
+    def close(self, bars: BarView) -> FloatArray:
+        time.sleep(self.pause_s)
+        return super().close(bars)
+
+
+def test_a_slow_scorer_is_left_out_by_a_command_and_its_values_stand() -> None:
+    """Touches that are quick do not excuse closes that are slow."""
+    custom = ScorerSettings(name="ponderer", path=f"{__name__}:Ponderer", weight=0.5)
+    settings = CoreSettings()
+    with_it = msgspec.structs.replace(
+        settings, scoring=msgspec.structs.replace(settings.scoring, components=(*components(settings.scoring), custom))
+    )
+    told_of: list[tuple[str, str, str]] = []
+    meter = Meter(built_in_judges, 0.01, lambda *overrun: told_of.append(overrun))
+    engine = Engine(with_it, meter.scorers(with_it.scoring), build_scorers=meter.scorers)
+    plain = Engine(with_it, build_scorers(with_it.scoring))
+    session = Session(3)
+    for message in [*session.start(), *session.run(T0 + 5 * NS, T0 + 3 * HOUR, 600 * NS)]:
+        assert engine.process(message) == plain.process(message), "measuring changes no score"
+    symbol = session.contracts[0].symbol
+    assert engine.explain(symbol) == plain.explain(symbol), "parts without weight are told, too"
+    ((kind, name, why),) = told_of
+    assert (kind, name) == ("scorer", "ponderer")
+    assert "3 times in a row over 10 ms" in why
+    told = engine.process(DisablePlugin(ts=engine.now, request_id="m", kind="scorer", name=name, reason=why))
+    assert [m.name for m in of(PluginDisabled, told)] == ["ponderer"]
+    assert engine.status()["plugins"]["disabled"] == {"ponderer": why}
+    assert [component["name"] for component in engine.explain(symbol)["components"]] == [
+        component.name for component in components(settings.scoring)
+    ]
+
+
+def test_scorers_of_the_house_are_not_wrapped() -> None:
+    settings = CoreSettings().scoring
+    meter = Meter(built_in_judges, 0.01, lambda *overrun: None)
+    assert [type(scorer) for scorer in meter.scorers(settings)] == [type(scorer) for scorer in build_scorers(settings)]

@@ -1,52 +1,78 @@
-"""The time that agents and detectors take, measured outside the core: who is too slow is left out by a command."""
+"""The time that plug-ins take, measured outside the core: who is too slow is left out by a command."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from zmart_stream.domain.settings import SignalSettings
+from zmart_stream.domain.settings import ScoringSettings, SignalSettings
 from zmart_stream.domain.signals import Opinion
+from zmart_stream.engine.commands import BuildScorers
 from zmart_stream.engine.judging import BuildJudges, Judges
+from zmart_stream.market.columns import BarView
+from zmart_stream.market.contract_state import ContractState, Moves
 from zmart_stream.market.views import BookView, MarketView
+from zmart_stream.scoring import SCORERS
+from zmart_stream.scoring.base import FloatArray, Scorer
+from zmart_stream.scoring.registry import build_scorers as build_named
 from zmart_stream.signals.base import Agent, Case, Detector, Finding, ScoreDetector
 
 IN_A_ROW = 3
 """Overruns in a row after which a plug-in is left out."""
 
-Kind = Literal["agent", "detector"]
+Kind = Literal["scorer", "agent", "detector"]
 Overrun = Callable[[Kind, str, str], None]
 """(kind, name, reason): asks the core to leave the plug-in out."""
 
 
 class Meter:
-    """Wraps what `build` makes; the wrapping changes no answer. `budget_s` is real time for one call."""
+    """Wraps what `build` and `build_scorers` make; the wrapping changes no answer.
 
-    def __init__(self, build: BuildJudges, budget_s: float, on_overrun: Overrun) -> None:
+    `budget_s` is real time for one call: an opinion, a detector's look, a scorer's `touch` of one contract or its
+    `close` of all.
+    """
+
+    def __init__(
+        self,
+        build: BuildJudges,
+        budget_s: float,
+        on_overrun: Overrun,
+        *,
+        build_scorers: BuildScorers = build_named,
+    ) -> None:
         self.budget_s = budget_s
         self._build = build
+        self._build_scorers = build_scorers
         self._on_overrun = on_overrun
+
+    def scorers(self, settings: ScoringSettings) -> tuple[Scorer, ...]:
+        """Scorers of the settings, the custom ones under watches; the built-in ones stay bare. Raises ConfigError."""
+        own = tuple(SCORERS.values())
+        return tuple(
+            scorer if type(scorer) in own else _TimedScorer(scorer, self) for scorer in self._build_scorers(settings)
+        )
 
     def judges(self, settings: SignalSettings) -> Judges:
         """Agents and detectors of the settings, each with a watch of its own. Raises ConfigError."""
         made = self._build(settings)
         return Judges(
             [
-                msgspec.structs.replace(seat, agent=_TimedAgent(seat.agent, self._watch("agent", seat.settings.name)))
+                msgspec.structs.replace(seat, agent=_TimedAgent(seat.agent, self.watch("agent", seat.settings.name)))
                 for seat in made.seats
             ],
             [
                 msgspec.structs.replace(
-                    post, detector=_timed_detector(post.detector, self._watch("detector", post.settings.name))
+                    post, detector=_timed_detector(post.detector, self.watch("detector", post.settings.name))
                 )
                 for post in made.posts
             ],
         )
 
-    def _watch(self, kind: Kind, name: str) -> StopWatch:
+    def watch(self, kind: Kind, name: str) -> StopWatch:
+        """A watch for one plug-in."""
         return StopWatch(self, lambda reason: self._on_overrun(kind, name, reason))
 
 
@@ -68,6 +94,36 @@ class StopWatch:
         if self._overruns == IN_A_ROW:
             limit = self._meter.budget_s * 1000
             self._tell(f"took {took * 1000:.0f} ms, {IN_A_ROW} times in a row over {limit:.0f} ms")
+
+
+class _TimedScorer:
+    """A scorer under two stop watches, so that quick touches do not excuse slow closes."""
+
+    def __init__(self, scorer: Scorer, meter: Meter) -> None:
+        self.name = scorer.name
+        self.parts = scorer.parts
+        self._scorer = scorer
+        self._closes = meter.watch("scorer", scorer.name)
+        self._touches = meter.watch("scorer", scorer.name)
+        tells_all: Any = getattr(scorer, "touch_all", None)
+        if tells_all is not None:  # asked by `explain` alone
+            self.touch_all = tells_all
+
+    def close(self, bars: BarView) -> FloatArray:
+        """The scorer's own values."""
+        began = time.perf_counter()
+        try:
+            return self._scorer.close(bars)
+        finally:
+            self._closes.stop(began)
+
+    def touch(self, contract: ContractState, moves: Moves) -> tuple[float, ...]:
+        """The scorer's own values."""
+        began = time.perf_counter()
+        try:
+            return self._scorer.touch(contract, moves)
+        finally:
+            self._touches.stop(began)
 
 
 class _TimedAgent:

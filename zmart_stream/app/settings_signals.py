@@ -128,7 +128,10 @@ class SignalsTable(Table):
         3, ge=1, le=100, description="An agent or detector that fails so often in a row is left out."
     )
     plugin_budget: Duration = Field(
-        0.02, gt=0, le=60, description="Real time of one call; who takes longer three times in a row is left out."
+        0.02,
+        gt=0,
+        le=60,
+        description="Real time of a plug-in's call (scorer, agent, detector); three slower ones in a row: left out.",
     )
     agents: AgentsTable = Field(default_factory=AgentsTable)
     detectors: DetectorsTable = Field(default_factory=DetectorsTable)

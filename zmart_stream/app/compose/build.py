@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
@@ -30,14 +30,14 @@ from zmart_stream.app.compose.edges import (
     storage_settings,
 )
 from zmart_stream.app.compose.judging import Judge
-from zmart_stream.app.compose.past import judges_of, restored_engine
+from zmart_stream.app.compose.past import judges_of, restored_engine, scorers_of
 from zmart_stream.app.compose.users import users_recorded
 from zmart_stream.app.config import Loaded, Sources
 from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
 from zmart_stream.app.facade import Facade
 from zmart_stream.app.inbox import Inbox
-from zmart_stream.app.metering import Meter
+from zmart_stream.app.metering import Kind, Meter
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.app.recording import Recorder
 from zmart_stream.app.reload import Reload
@@ -140,8 +140,9 @@ class _Assembly:
         core = core_settings(settings, venue.speed)
         self.hub = Hub(push_limits(settings.api))
         self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
-        self.meter = Meter(judges_of, settings.signals.plugin_budget, self._too_slow)
-        self.engine = restored_engine(core, stored, self.meter.judges)
+        budget = settings.signals.plugin_budget
+        self.meter = Meter(judges_of, budget, self._too_slow, build_scorers=scorers_of)
+        self.engine = restored_engine(core, stored, self.meter.judges, self.meter.scorers)
         self.writer = self._writer()
         self.judge = Judge(self.engine, lambda: self.engine.symbols.portfolio.blocked, self.writer.put)
         self.feed = self._feed()
@@ -288,7 +289,7 @@ class _Assembly:
         self.meter.budget_s = settings.signals.plugin_budget
         self.feed.reconfigure(feed_settings(settings, self.opened.venue))
 
-    def _too_slow(self, kind: Literal["agent", "detector"], name: str, reason: str) -> None:
+    def _too_slow(self, kind: Kind, name: str, reason: str) -> None:
         now = self.clock.now()
         self.inbox.put(
             DisablePlugin(

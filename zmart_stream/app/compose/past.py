@@ -13,6 +13,7 @@ from zmart_stream.capture.format import SegmentHead
 from zmart_stream.capture.reader import CaptureReader
 from zmart_stream.domain.errors import CaptureError, SnapshotError
 from zmart_stream.domain.settings import CoreSettings, ScoringSettings, SignalSettings
+from zmart_stream.engine.commands import BuildScorers
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.judging import BuildJudges, Judges
 from zmart_stream.feeds.replay import ReplayFeed, VerifyResult, verify
@@ -83,9 +84,14 @@ def replay_capture(directory: Path) -> tuple[Engine, int, int]:
     return engine, inputs, derived
 
 
-def restored_engine(core: CoreSettings, stored: StoredState, build_judges: BuildJudges = judges_of) -> Engine:
+def restored_engine(
+    core: CoreSettings,
+    stored: StoredState,
+    build_judges: BuildJudges = judges_of,
+    build_scorers: BuildScorers = scorers_of,
+) -> Engine:
     """An engine that goes on where the store says the last session was; a snapshot that does not fit is left out."""
-    scorers = scorers_of(core.scoring)
+    scorers = build_scorers(core.scoring)
 
     def fresh() -> Engine:
         return Engine(
@@ -93,7 +99,7 @@ def restored_engine(core: CoreSettings, stored: StoredState, build_judges: Build
             scorers,
             session=stored.session,
             revision=stored.revision,
-            build_scorers=scorers_of,
+            build_scorers=build_scorers,
             build_judges=build_judges,
         )
 
