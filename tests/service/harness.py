@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ PREFIX = "/api/symbol-mgmt"
 WAIT_S = 180.0  # longest wait for anything; a quiet machine needs a small part of it
 STOP_S = 45.0  # and for a process to end that was asked to; shorter than any deadline of a venue that is gone
 STEP_S = 0.05
+LOG_TOLD = 4000  # characters of the log that a failed wait shows
 HOUR_NS = 3600 * 1_000_000_000
 
 FULL_BOOK = (
@@ -39,20 +41,37 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-def until(what: str, look: Callable[[], T], *, seconds: float = WAIT_S, beat: Callable[[], None] | None = None) -> T:
-    """The first truthy answer of `look`; AssertionError naming `what` after `seconds`."""
+def until(
+    what: str,
+    look: Callable[[], T],
+    *,
+    seconds: float = WAIT_S,
+    beat: Callable[[], None] | None = None,
+    told: Callable[[], str] = str,
+) -> T:
+    """The first truthy answer of `look`; AssertionError naming `what` after `seconds`, with what is `told` then."""
     deadline = time.monotonic() + seconds
     while True:
+        late = time.monotonic() >= deadline
         found = look()
         if found:
             return found
+        assert not late, f"waited {seconds:g} s for {what}; last seen: {found!r}\n{told()}".rstrip()
         if beat is not None:
-            beat()
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}; last seen: {found!r}"
+            _beat_or_find(beat, look)
         time.sleep(STEP_S)
 
 
-def ask(url: str, body: Json | None = None, *, timeout_s: float = 30.0) -> tuple[int, Any]:
+def _beat_or_find(beat: Callable[[], None], look: Callable[[], T]) -> None:
+    """`beat`, which may fail where `look` finds: a process may say what is waited for, and end, between the two."""
+    try:
+        beat()
+    except AssertionError:
+        if not look():
+            raise
+
+
+def ask(url: str, body: Json | None = None, *, timeout_s: float = WAIT_S) -> tuple[int, Any]:
     """Status and decoded JSON of one request; POST when there is a body. Raises OSError if nobody answers."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
@@ -228,21 +247,24 @@ class Daemon(Running):
 
     def event(self, event: str, *, seconds: float = WAIT_S, **keys: Any) -> Json:
         """Wait for a line of this event; the first."""
-        found = until(
-            f"{event} {keys or ''}", lambda: self.logged(event, **keys), seconds=seconds, beat=self.check_alive
-        )
-        return found[0]
+        return self.until(f"{event} {keys or ''}", lambda: self.logged(event, **keys), seconds=seconds)[0]
 
     # -- the API
 
     def get(self, path: str) -> Json:
-        """The reply of a reading route."""
-        try:
-            status, reply = ask(f"{self.url}{PREFIX}/{path}")
-        except OSError:
-            self.check_alive()  # says why nobody answers
-            raise
-        assert status == 200, (path, status, reply)
+        """The reply of a reading route; asked again as long as the daemon says that it cannot answer now."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            late = time.monotonic() >= deadline
+            try:
+                status, reply = ask(f"{self.url}{PREFIX}/{path}")
+            except OSError:
+                self.check_alive()  # says why nobody answers
+                raise
+            if status != 503 or late:
+                break
+            time.sleep(STEP_S)
+        assert status == 200, (path, status, reply, self.told())
         found: Json = reply
         return found
 
@@ -262,7 +284,15 @@ class Daemon(Running):
 
     def until(self, what: str, look: Callable[[], T], *, seconds: float = WAIT_S) -> T:
         """`until`, as long as the daemon lives."""
-        return until(what, look, seconds=seconds, beat=self.check_alive)
+        return until(what, look, seconds=seconds, beat=self.check_alive, told=self.told)
+
+    def told(self) -> str:
+        """What it says of itself now: for a wait that failed."""
+        try:
+            status = json.dumps(ask(f"{self.url}{PREFIX}/status", timeout_s=STOP_S)[1]) if self.url else "not ready yet"
+        except OSError as error:
+            status = f"no answer: {error}"
+        return f"{self.name}'s status: {status}\nits log ends with:\n{self.err[-LOG_TOLD:]}\n{_last_rows(self.state)}"
 
     def covered(self) -> bool:
         """Whether every topic that is wanted is subscribed."""
@@ -286,6 +316,24 @@ class Daemon(Running):
         """Wait for the first book, and until it fills so many places; the portfolio then."""
         self.until("a book", lambda: self.status()["book"]["ready"])
         return self.until("its places", lambda: (book := self.portfolio())["size"] >= places and book)
+
+
+def _last_rows(state: Path) -> str:
+    """The newest rows of a daemon's database, in words, for a wait that failed."""
+    queries = {
+        "history": "select sequence, ts_ns, action_type, reason, symbol_in, symbol_out from portfolio_history",
+        "holds": "select sequence, ts_ns, is_on, reason from holds",
+        "snapshots": "select sequence, ts_ns from snapshots",
+    }
+    told = []
+    try:
+        with closing(sqlite3.connect(f"file:{state / 'zmart.db'}?mode=ro", uri=True)) as connection:
+            for name, query in queries.items():
+                rows = connection.execute(f"{query} order by sequence desc limit 5").fetchall()
+                told.append(f"{name}, newest first: {rows}")
+    except sqlite3.Error as error:
+        told.append(f"database: {error}")
+    return "\n".join(told)
 
 
 def venue_sets(venue: Sandbox) -> list[str]:
