@@ -379,12 +379,29 @@ def test_limits_that_conflict_keep_the_weights_and_are_told_once() -> None:
     done = of(CommandDone, told)[0]
     assert (done.accepted, done.code) == (False, "infeasible")
     assert "max_sector_weight 10" in done.detail
+    assert [kept.reason for kept in of(WeightsKept, told)] == [done.detail]
     assert {h.symbol: h.weight for h in engine.symbols.portfolio.holdings} == before
     out = engine.symbols.portfolio.holdings[5].symbol
     told = engine.process(RemoveHolding(ts=engine.now, request_id="3", symbol=out))
     assert of(WeightsKept, told) == []  # told with the first
     assert out not in engine.manager.ledger.weights()
     assert max(h.weight for h in engine.symbols.portfolio.holdings) <= 18.0
+
+
+def test_a_ledger_that_opens_with_a_refused_rebalance_is_told_and_balances() -> None:
+    engine, session, _ = started()
+    narrow = msgspec.structs.replace(engine.settings.portfolio, max_sector_weight=10.0, max_weight=18.0)
+    later = make(msgspec.structs.replace(engine.settings, portfolio=narrow), session=2)
+    later.restore_book(engine.symbols.portfolio)
+    feed(later, [*session.start(T0 + 60 * NS), *quoted(session, T0 + 61 * NS)])
+    told = later.process(Rebalance(ts=later.now, request_id="1", who="anna"))
+    assert [(done.accepted, done.code) for done in of(CommandDone, told)] == [(False, "infeasible")]
+    (opening,), (traded,) = equity_path(told), of(BookTraded, told)
+    assert opening.equity == opening.cash == 100_000 * UNIT
+    assert set(traded.weights) == {holding.symbol for holding in later.symbols.portfolio.holdings}
+    told = feed(later, [*quoted(session, CLOSE - NS), Tick(ts=CLOSE + AFTER)])
+    (point,) = equity_path(told)
+    assert point.equity == opening.equity + point.price_pnl + point.funding - point.costs
 
 
 def test_an_operator_rebalances_when_there_is_something_to_change() -> None:

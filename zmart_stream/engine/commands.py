@@ -59,6 +59,9 @@ class Commands:
             told = stages.manager.rebalance(command, stages.standings(command.ts))
         except CommandRefusedError as refusal:
             return [_refused(command, refusal)]
+        conflict = stages.manager.memory.kept
+        if conflict and stages.symbols.portfolio.holdings:
+            return [*told, _refused(command, CommandRefusedError("infeasible", conflict))]
         return [*told, _done(command, "" if told else "nothing to change")]
 
     def pause(self, command: Pause) -> list[Message]:

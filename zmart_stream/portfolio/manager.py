@@ -175,7 +175,8 @@ class PortfolioManager:
     def rebalance(self, command: Rebalance, standings: Standings) -> list[Message]:
         """An operator's wish for weights at their targets; nothing when they are there.
 
-        Raises CommandRefusedError: `holding`, `infeasible`.
+        While the limits conflict the weights stay (`memory.kept` says why); a ledger that opened with it is told still.
+        Raises CommandRefusedError: `holding`.
         """
         hold = self.symbols.hold
         if hold.on:
@@ -184,8 +185,6 @@ class PortfolioManager:
             return []
         opening = [] if self._dealer.is_open else self._noted(self._dealer.open(command.ts, self._held()))
         told = self.reweigh(command.ts, standings, reason="operator", who=command.who, note=command.note)
-        if self.memory.kept:
-            raise CommandRefusedError("infeasible", self.memory.kept)
         return [*opening, *told]
 
     def tilt(self, symbol: str, factor: float, until: int) -> None:
