@@ -279,7 +279,7 @@ def test_a_view_of_some_rows_is_that_part_of_the_whole(seed: int) -> None:
         np.testing.assert_array_equal(getattr(part.day, name), getattr(whole.day, name)[[2, 0]])
     np.testing.assert_array_equal(part.hours.close, whole.hours.close[[2, 0]])
     assert whole.hours.close.shape == (3, 240)
-    assert np.isclose(market.cache.correlation([0, 1])[0, 0], 1.0)
+    assert np.isclose(market.cache.comovement.correlation(0, 0), 1.0)
 
 
 def test_midnight_commits_the_day_that_is_the_sum_of_its_hours() -> None:

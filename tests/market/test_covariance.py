@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zmart_stream.market.covariance import correlation_with, ew_correlation, ew_covariance, mean_return
+from zmart_stream.market.covariance import (
+    correlation_of,
+    correlation_with,
+    covariance_of,
+    deviation_of,
+    mean_return,
+)
 
 
 def returns(seed: int, bars: int = 239, rows: int = 6) -> np.ndarray:
@@ -20,15 +26,31 @@ def weighted(x: np.ndarray, y: np.ndarray, half_life: float) -> tuple[float, flo
     return covariance, covariance / np.sqrt(np.average(dx * dx, weights=w) * np.average(dy * dy, weights=w))
 
 
+def pair(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    a, b = deviation_of(x, 72.0), deviation_of(y, 72.0)
+    return covariance_of(a, b), correlation_of(a, b)
+
+
 def test_pairs_equal_the_weighted_formula(seed: int) -> None:
     ret = returns(seed)
-    covariance, correlation = ew_covariance(ret, 72.0), ew_correlation(ret, 72.0)
     for i in range(6):
         for j in range(6):
             plain = weighted(ret[:, i], ret[:, j], 72.0)
-            assert covariance[i, j] == pytest.approx(plain[0], rel=1e-10)
-            assert correlation[i, j] == pytest.approx(plain[1], rel=1e-10)
-    assert np.linalg.eigvalsh(covariance).min() > 0
+            assert pair(ret[:, i], ret[:, j]) == pytest.approx(plain, rel=1e-9)
+
+
+def test_pairs_with_gaps_are_summed_over_the_bars_that_both_have(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ret = returns(seed, rows=2)
+    ret[rng.random(ret.shape) < 0.2] = np.nan
+    known = ~np.isnan(ret)
+    w = 0.5 ** (np.arange(239)[::-1] / 72.0)
+    centre = [np.average(ret[known[:, k], k], weights=w[known[:, k]]) for k in range(2)]
+    both = known.all(axis=1)
+    dx, dy = (ret[both, k] - centre[k] for k in range(2))
+    covariance = np.average(dx * dy, weights=w[both])
+    spread = np.average(dx * dx, weights=w[both]) * np.average(dy * dy, weights=w[both])
+    assert pair(ret[:, 0], ret[:, 1]) == pytest.approx((covariance, covariance / np.sqrt(spread)), rel=1e-9)
 
 
 def test_correlation_with_the_members_mean(seed: int) -> None:
@@ -49,15 +71,11 @@ def test_too_little_in_common_and_no_variance_are_nan(seed: int) -> None:
     ret = returns(seed, bars=60, rows=3)
     ret[:40, 0] = np.nan
     ret[:, 2] = 0.0
-    found = ew_correlation(ret, 72.0)
-    assert np.isnan(found[0, 1])
-    assert np.isnan(found[1, 2])
-    assert found[1, 1] == pytest.approx(1.0)
+    rows = [deviation_of(column, 72.0) for column in ret.T]
+    assert np.isnan(correlation_of(rows[0], rows[1]))
+    assert np.isnan(correlation_of(rows[1], rows[2]))
+    assert correlation_of(rows[1], rows[1]) == pytest.approx(1.0)
+    nothing = deviation_of(np.full(60, np.nan), 72.0)
+    assert np.isnan(covariance_of(rows[1], nothing))
+    assert np.isnan(correlation_of(nothing, nothing))
     assert np.isnan(correlation_with(mean_return(ret, np.zeros(3, dtype=np.bool_)), ret, 72.0)).all()
-
-
-def test_order_of_rows_changes_nothing(seed: int) -> None:
-    ret = returns(seed)
-    order = np.array([3, 1, 5, 0, 2, 4])
-    again = ew_correlation(ret[:, order], 72.0)
-    np.testing.assert_allclose(again, ew_correlation(ret, 72.0)[order][:, order], rtol=0, atol=1e-14)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import count
 from math import nan
 from typing import Any
@@ -49,10 +48,6 @@ COMMANDS = {
 def correlation(a: str, b: str) -> float:
     """Every contract moves with the one seven places on."""
     return 0.97 if abs(int(a[1:]) - int(b[1:])) in (0, 7) else 0.1
-
-
-def matrix(names: Sequence[str]) -> list[list[float]]:
-    return [[correlation(a, b) for b in names] for a in names]
 
 
 class World:
@@ -181,7 +176,7 @@ class World:
 
     def _fresh(self) -> SymbolManager:
         book = SymbolManager(
-            self.settings, new_id=lambda ts: f"{ts}-{next(self.ids):06}", correlation=matrix, price=self._price
+            self.settings, new_id=lambda ts: f"{ts}-{next(self.ids):06}", correlation=correlation, price=self._price
         )
         book.reconfigure(self.settings, revision=self.revision)
         return book

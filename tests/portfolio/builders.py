@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -41,8 +41,8 @@ def standings(scores: Mapping[str, float | None], **other: Any) -> dict[str, Sta
     return {symbol: standing(symbol, score, **other) for symbol, score in scores.items()}
 
 
-def uncorrelated(symbols: Sequence[str]) -> list[list[float]]:
-    return [[1.0 if a == b else 0.0 for b in symbols] for a in symbols]
+def uncorrelated(a: str, b: str) -> float:
+    return 1.0 if a == b else 0.0
 
 
 def cheap(symbol: str) -> Leg:

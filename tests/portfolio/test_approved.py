@@ -109,7 +109,7 @@ def test_gates_caps_and_blocks_hold_for_signals() -> None:
     with pytest.raises(CommandRefusedError) as refused:
         book.act(LATER, "REPLACE", "N", "B", signal_id="s", standings=shut)
     assert refused.value.code == "not_eligible"
-    twin = manager(lambda names: [[1.0] * len(names)] * len(names), price=wide, max_symbols=2)
+    twin = manager(lambda _a, _b: 1.0, price=wide, max_symbols=2)
     twin.first_fill(T0, standings({"A": 80.0}))
     with pytest.raises(CommandRefusedError) as refused:
         twin.act(LATER, "ADD", "N", signal_id="s", standings=standings({"A": 80.0, "N": 90.0}))

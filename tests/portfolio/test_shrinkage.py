@@ -7,7 +7,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf as published
 
 from zmart_stream.domain.errors import InfeasibleError
-from zmart_stream.market.covariance import ew_covariance
+from zmart_stream.market.covariance import ew_weights
 from zmart_stream.portfolio.shrinkage import ledoit_wolf
 
 
@@ -23,7 +23,7 @@ def test_equal_weights_give_the_published_estimate(bars: int, count: int, seed: 
 def test_fading_weights_are_those_of_the_caps(seed: int) -> None:
     returns = np.random.default_rng(seed).normal(size=(240, 6)) * 0.01
     ours = ledoit_wolf(returns, half_life=72.0)
-    plain = ew_covariance(returns, 72.0)
+    plain = np.cov(returns.T, aweights=ew_weights(240, 72.0), ddof=0)
     off = ~np.eye(6, dtype=bool)
     assert ours.covariance[off] == pytest.approx((1.0 - ours.shrinkage) * plain[off], rel=1e-9)
     assert np.trace(ours.covariance) == pytest.approx(np.trace(plain), rel=1e-9)

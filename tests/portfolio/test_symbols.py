@@ -140,8 +140,8 @@ def test_sector_cap_keeps_the_fifth_out_and_exempts_the_unknown() -> None:
 
 
 def test_correlation_cap_keeps_the_twin_out() -> None:
-    def twins(symbols: Any) -> list[list[float]]:
-        return [[0.95 if {a, b} == {"A", "B"} else float(a == b) for b in symbols] for a in symbols]
+    def twins(a: str, b: str) -> float:
+        return 0.95 if {a, b} == {"A", "B"} else float(a == b)
 
     book = manager(twins)
     book.first_fill(T0, standings({"A": 90.0, "B": 89.0, "C": 70.0}))
@@ -151,7 +151,7 @@ def test_correlation_cap_keeps_the_twin_out() -> None:
 
 
 def test_unknown_correlation_is_no_reason_against_a_contract() -> None:
-    book = manager(lambda symbols: [[float("nan")] * len(symbols)] * len(symbols))
+    book = manager(lambda _a, _b: float("nan"))
     book.first_fill(T0, standings({"A": 90.0, "B": 89.0}))
     assert len(book.portfolio.holdings) == 2
 

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import nan, sqrt
 
-import numpy as np
-
 from zmart_stream.domain.portfolio import Holding, Portfolio
 from zmart_stream.domain.signals import Plan
+from zmart_stream.engine.book_risk import BookRisk
 from zmart_stream.engine.ids import symbol_id
-from zmart_stream.engine.market_view import CoreMarket, LazyStandings
+from zmart_stream.engine.market_view import CoreMarket
 from zmart_stream.engine.score_trail import ScoreTrail
 from zmart_stream.engine.stages import Stages
 from zmart_stream.engine.warmup import NS, Start
-from zmart_stream.market.bars import HOUR, FloatArray
-from zmart_stream.market.covariance import ew_correlation, ew_covariance
+from zmart_stream.market.bars import HOUR
 from zmart_stream.market.views import SourceRecord, SwapCost, VarChange
 from zmart_stream.portfolio.caps import Caps
 from zmart_stream.portfolio.economics import Economics, judge_swap
 from zmart_stream.portfolio.eligibility import failing
 from zmart_stream.signals.scorecard import Scorecards
 
-HALF_LIFE_H = 72.0
-Z_95 = 1.6448536269514722
 WARM_UP = "warm_up"
 """What signals wait for before a session's first judgement."""
 
@@ -37,6 +33,7 @@ class CoreView(CoreMarket):
         super().__init__(stages, trail, now)
         self._start = start
         self._cards = cards
+        self._risk = BookRisk(stages.market)
         self._ids: dict[str, str] = {}
 
     # -- one contract ------------------------------------------------------------------------------------------------
@@ -66,12 +63,7 @@ class CoreView(CoreMarket):
 
     def correlation(self, symbol: str) -> float:
         """With the rest of the book."""
-        held = [holding for holding in self.portfolio().holdings if holding.symbol != symbol]
-        if not held or self.state(symbol) is None:
-            return nan
-        returns = self._stages.paper.returns([symbol, *(holding.symbol for holding in held)])
-        book = _weighted_mean(returns[:, 1:], np.array([holding.weight for holding in held]))
-        return float(ew_correlation(np.column_stack([returns[:, 0], book]), HALF_LIFE_H)[0, 1])
+        return self._risk.correlation(self.portfolio(), symbol)
 
     def mark(self, symbol: str) -> float:
         """Mark price, else last price; nan without either."""
@@ -155,17 +147,8 @@ class CoreView(CoreMarket):
         """VaR of a day at 95 %, of the normal distribution, from EW covariances of hour returns."""
         present = {holding.symbol: holding.weight for holding in self.portfolio().holdings}
         changed = self._changed(present, plan)
-        symbols = list(dict.fromkeys([*present, *changed]))
-        if not symbols:
-            return VarChange(before=0.0, after=0.0)
-        covariance = ew_covariance(self._stages.paper.returns(symbols), HALF_LIFE_H)
-        if not bool(np.isfinite(covariance).all()):
-            return None
-        before, after = (
-            Z_95 * sqrt(24.0 * max(0.0, _quadratic(np.array([w.get(s, 0.0) for s in symbols]), covariance)))
-            for w in (present, changed)
-        )
-        return VarChange(before=before, after=after)
+        before, after = self._risk.daily_var(present), self._risk.daily_var(changed)
+        return VarChange(before=before, after=after) if before - before == after - after == 0.0 else None
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +187,7 @@ class CoreView(CoreMarket):
 
     def _caps(self) -> Caps:
         stages = self._stages
-        return Caps(stages.settings.portfolio, LazyStandings(stages, self.now), stages.correlation)
+        return Caps(stages.settings.portfolio, stages.sector, stages.correlation)
 
     def _weakest_first(self) -> list[Holding]:
         """Unpinned holdings, the lowest composite first; one without a composite is the weakest."""
@@ -246,18 +229,6 @@ class CoreView(CoreMarket):
             weights[symbol] *= signals.tilt_up if plan.action == "WEIGHT_UP" else signals.tilt_down
         total = sum(weights.values())
         return {held: weight * invested / total for held, weight in weights.items()} if total > 0.0 else {}
-
-
-def _weighted_mean(returns: FloatArray, weights: FloatArray) -> FloatArray:
-    """Mean return over the contracts that have the bar, nan where none has."""
-    there = ~np.isnan(returns)
-    mass = np.einsum("tn,n->t", there.astype(np.float64), weights)
-    total = np.einsum("tn,n->t", np.where(there, returns, 0.0), weights)
-    return np.where(mass > 0.0, total / np.where(mass > 0.0, mass, 1.0), nan)
-
-
-def _quadratic(weights: FloatArray, covariance: FloatArray) -> float:
-    return float(np.einsum("i,ij,j->", weights, covariance, weights))
 
 
 def _or_less(value: float | None) -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from math import nan
 
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.message import Message
@@ -65,9 +64,7 @@ class Stages:
         """One contract as the book's rules see it."""
         score, confidence = self.scoring.published(state.row)
         turnover, spread = state.turnover_24h_row, state.spread_ew_bps
-        facts = self._facts.get(state.row)
-        if facts is None or facts.contract is not state.contract or facts.sectors is not self.market.sectors:
-            facts = self._facts[state.row] = Facts(state.contract, self.market.sectors, self.market.sector(state))
+        facts = self._facts_of(state)
         return Standing(
             symbol=state.symbol,
             score=score,
@@ -84,6 +81,12 @@ class Stages:
             live=state.live,
             sector=facts.sector,
         )
+
+    def _facts_of(self, state: ContractState) -> Facts:
+        facts = self._facts.get(state.row)
+        if facts is None or facts.contract is not state.contract or facts.sectors is not self.market.sectors:
+            facts = self._facts[state.row] = Facts(state.contract, self.market.sectors, self.market.sector(state))
+        return facts
 
     def live_share(self) -> tuple[int, int]:
         """(contracts of the universe that are live, contracts of the universe)."""
@@ -113,16 +116,17 @@ class Stages:
         """What was `told` of the book's composition, and the weights and paper trades that follow from it."""
         return [*told, *self.manager.after(ts, told, standings)]
 
-    def correlation(self, symbols: Sequence[str]) -> list[list[float]]:
-        """EW correlation of hourly returns, nan for a contract that is not known."""
-        by_symbol = self.market.by_symbol
-        places = [place for place, symbol in enumerate(symbols) if symbol in by_symbol]
-        matrix = np.full((len(symbols), len(symbols)), np.nan)
-        if places:
-            rows = [by_symbol[symbols[place]].row for place in places]
-            matrix[np.ix_(places, places)] = self.market.correlation(rows)
-        found: list[list[float]] = matrix.tolist()
-        return found
+    def correlation(self, a: str, b: str) -> float:
+        """EW correlation of two contracts' hour returns; nan for one that is not known."""
+        one, other = self.market.by_symbol.get(a), self.market.by_symbol.get(b)
+        if one is None or other is None:
+            return nan
+        return self.market.comovement.correlation(one.row, other.row)
+
+    def sector(self, symbol: str) -> str | None:
+        """A contract's sector; None without one."""
+        state = self.market.by_symbol.get(symbol)
+        return None if state is None else self._facts_of(state).sector
 
 
 def known(value: float) -> float | None:

@@ -19,8 +19,9 @@ from zmart_stream.domain.settings import MarketSettings
 from zmart_stream.market import archive
 from zmart_stream.market.bars import DAY, FIELDS, HOUR, Field, FloatArray, IntArray, merged
 from zmart_stream.market.columns import BarView, DayColumns, HourColumns, RingColumns
+from zmart_stream.market.comovement import Comovement
 from zmart_stream.market.contract_state import NEVER, ContractState
-from zmart_stream.market.covariance import ew_correlation, mean_return
+from zmart_stream.market.covariance import mean_return
 from zmart_stream.market.drawdowns import Drawdowns
 from zmart_stream.market.figures import WEEK, Recent, day_columns, hour_columns, recent, today_bar
 from zmart_stream.market.handback import hand_back_days, hand_back_hours, hand_back_row_days, hand_back_row_hours
@@ -51,6 +52,7 @@ class MarketCache(Roster):
         super().__init__(settings, probe_usdt=probe_usdt, sectors=sectors, ew_half_life_s=ew_half_life_s)
         self.hours = Series(interval_s=HOUR_S, slots=settings.window_hours)
         self.days = Series(interval_s=DAY_S, slots=settings.window_days)
+        self.comovement = Comovement(self.hours.trail)
         self._drawdowns = Drawdowns(self.hours.ring, WEEK - 1)
         self._amended: list[Amendment] = []
         self._pending = np.zeros(64, dtype=np.bool_)  # rows with a closed hour that waits for its repair
@@ -261,11 +263,6 @@ class MarketCache(Roster):
     def day_rsi(self, rows: IntArray) -> FloatArray:
         """RSI(14) after each closed UTC day of the ring, shape (days, rows), oldest first; nan before bar 15."""
         return rsi_path(self.days.anchor[:, rows], self.days.ring.window(Field.CLOSE)[:, rows])
-
-    def correlation(self, rows: Sequence[int], half_life_h: float = 72.0) -> FloatArray:
-        """EW correlation of hour returns of `rows`, shape (n, n); nan where fewer than 24 bars are common."""
-        close = self.hours.ring.window(Field.CLOSE)[:, list(rows)]
-        return ew_correlation(close[1:] / close[:-1] - 1.0, half_life_h)
 
     def bars_stored(self, ts: int) -> list[BarBlock]:
         """The rings' whole content as blocks, for storage after warm-up; `ts` (ns) is their message time."""

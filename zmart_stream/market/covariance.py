@@ -1,12 +1,13 @@
 """EW correlation and covariance of hour returns, from the ring: for the correlation part, caps and weights.
 
 Weights are 2^(-age / half-life), normalised over the bars that both rows have. Products are summed by einsum in a fixed
-order, never by BLAS.
+order, never by BLAS; a pair's sums are made of its two contracts alone, whatever else is asked.
 """
 
 from __future__ import annotations
 
-from math import nan
+from math import nan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +20,50 @@ def ew_weights(bars: int, half_life: float) -> FloatArray:
     return np.exp2(-np.arange(bars - 1, -1, -1) / half_life)
 
 
-def ew_covariance(ret: FloatArray, half_life: float) -> FloatArray:
-    """Covariance (per bar, squared returns) of `ret` (bars, rows): shape (rows, rows), nan without a common bar."""
-    known, weighted, deviation = _deviations(ret, half_life)
-    common = np.einsum("ti,tj->ij", known * ew_weights(len(ret), half_life)[:, None], known)
-    product = np.einsum("ti,tj->ij", weighted, deviation)
-    return np.where(common > 0.0, product / np.where(common > 0.0, common, 1.0), nan)
+class Deviation(NamedTuple):
+    """Returns of one contract as they enter sums with another's, shape (bars,) each, oldest first."""
+
+    known: FloatArray  # 1 where there is a return
+    weight: FloatArray  # its weight there, else 0
+    plain: FloatArray  # distance from the contract's own EW mean, 0 where unknown
+    weighted: FloatArray  # the same times the weight
+    square: float  # sum of weighted · plain
+    is_whole: bool  # every return is known
 
 
-def ew_correlation(ret: FloatArray, half_life: float, least: int = 24) -> FloatArray:
-    """Correlation of `ret` (bars, rows): shape (rows, rows), nan with fewer than `least` common bars or no variance."""
-    known, weighted, deviation = _deviations(ret, half_life)
-    product = np.einsum("ti,tj->ij", weighted, deviation)
-    squares = np.einsum("ti,tj->ij", weighted * deviation, known)
-    scale = np.sqrt(squares * squares.T)
-    enough = np.einsum("ti,tj->ij", known, known) >= least
-    valid = enough & (scale > 0.0)
-    return np.where(valid, np.clip(product / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
+def deviation_of(ret: FloatArray, half_life: float) -> Deviation:
+    """`ret` (bars,) made ready for `covariance_of` and `correlation_of`."""
+    ret = np.ascontiguousarray(ret)
+    known = ~np.isnan(ret)
+    weight = ew_weights(len(ret), half_life) * known
+    values = np.where(known, ret, 0.0)
+    mass = float(np.add.reduce(weight))
+    centre = float(np.add.reduce(weight * values)) / (mass if mass > 0.0 else 1.0)
+    plain = np.where(known, values - centre, 0.0)
+    weighted = weight * plain
+    return Deviation(known.astype(np.float64), weight, plain, weighted, _sum(weighted, plain), bool(known.all()))
+
+
+def covariance_of(a: Deviation, b: Deviation) -> float:
+    """EW covariance per bar, in squared returns; nan without a common bar."""
+    common = _sum(a.weight, b.known)
+    return _sum(a.weighted, b.plain) / common if common > 0.0 else nan
+
+
+def correlation_of(a: Deviation, b: Deviation, least: int = 24) -> float:
+    """EW correlation; nan with fewer than `least` common bars or where one does not vary over them."""
+    if a.is_whole and b.is_whole:
+        enough, squares = len(a.plain) >= least, a.square * b.square
+    else:
+        enough = _sum(a.known, b.known) >= least
+        squares = _sum(a.weighted * a.plain, b.known) * _sum(b.weighted * b.plain, a.known)
+    if not enough or not squares > 0.0:
+        return nan
+    return max(-1.0, min(1.0, _sum(a.weighted, b.plain) / sqrt(squares)))
+
+
+def _sum(x: FloatArray, y: FloatArray) -> float:
+    return float(np.einsum("t,t->", x, y))
 
 
 def mean_return(ret: FloatArray, member: npt.NDArray[np.bool_]) -> FloatArray:
@@ -95,14 +123,3 @@ def _scaled(xy: FloatArray, squares: FloatArray) -> FloatArray:
     scale = np.sqrt(squares)
     valid = scale > 0.0
     return np.where(valid, np.clip(xy / np.where(valid, scale, 1.0), -1.0, 1.0), nan)
-
-
-def _deviations(ret: FloatArray, half_life: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(1 where known, weighted deviation, deviation) from each row's own EW mean, 0 where unknown."""
-    known = ~np.isnan(ret)
-    weight = ew_weights(len(ret), half_life)[:, None] * known
-    values = np.where(known, ret, 0.0)
-    mass = np.add.reduce(weight, axis=0)
-    centre = np.add.reduce(weight * values, axis=0) / np.where(mass > 0.0, mass, 1.0)
-    deviation = np.where(known, values - centre, 0.0)
-    return known.astype(np.float64), weight * deviation, deviation

@@ -33,6 +33,13 @@ class Trail:
         self._end = 0  # end (ns) of the newest bar traced, 0: all is to be traced
         self._head = 0
         self._data: FloatArray = np.zeros((len(Trace), 0, 0))
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """Another number as soon as a trace may be another; what was made of traces holds while it stays."""
+        self._follow()
+        return self._version
 
     def forget(self) -> None:
         """Bars of unknown rows changed: everything is traced anew at the next use."""
@@ -44,6 +51,7 @@ class Trail:
         column = self._ring.column(row)
         traces = traced(column[Field.CLOSE], column[Field.TURNOVER, 1:])
         self._data[:, self._head - traces.shape[1] : self._head, row] = traces
+        self._version += 1
 
     def window(self, trace: Trace, bars: int | None = None) -> FloatArray:
         """View of the newest `bars` (default all there are: the ring's slots - 1) of every row, oldest first."""
@@ -63,6 +71,7 @@ class Trail:
             self._data[:, self._head : self._head + missing, : ring.rows] = traced(close, turnover)
             self._head += missing
             self._end = ring.end
+            self._version += 1
 
     def _trace_all(self) -> None:
         ring = self._ring
@@ -73,6 +82,7 @@ class Trail:
             self._data[Trace.RETURN] = np.nan
         self._data[:, :size, : ring.rows] = traced(ring.window(Field.CLOSE), ring.window(Field.TURNOVER, size))
         self._head, self._end = size, ring.end
+        self._version += 1
 
 
 def traced(close: FloatArray, turnover: FloatArray) -> FloatArray:

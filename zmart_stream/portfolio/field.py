@@ -16,8 +16,6 @@ from zmart_stream.portfolio.memory import Memory
 Price = Callable[[str], Leg]
 """What a trade in a contract would cost now."""
 
-_LIKELY = 40
-
 
 def by_merit(standing: Standing) -> tuple[float, float, str]:
     """Sort key: composite, then turnover, both high first, then symbol."""
@@ -40,7 +38,7 @@ class Field:
         self.ts = ts
         self.standings = standings
         self.eligibility = eligibility
-        self._caps = Caps(settings, standings, correlation)
+        self._caps = Caps(settings, self._sector, correlation)
         self._price = price
         self._economics = Economics(
             bps_per_point=settings.bps_per_point,
@@ -51,9 +49,7 @@ class Field:
     @cached_property
     def eligible(self) -> list[Standing]:
         """Eligible contracts by merit; worked out when somebody chooses among them, not for one that is named."""
-        found = sorted((s for s in self.standings.values() if self.eligibility.candidate(s)), key=by_merit)
-        self._caps.expect([standing.symbol for standing in found[:_LIKELY]])
-        return found
+        return sorted((s for s in self.standings.values() if self.eligibility.candidate(s)), key=by_merit)
 
     def score(self, symbol: str) -> float | None:
         """The composite of `symbol`, None if it has none or is unknown."""
@@ -85,3 +81,7 @@ class Field:
             if self.breach(standing.symbol, book) is None:
                 return standing
         return None
+
+    def _sector(self, symbol: str) -> str | None:
+        standing = self.standings.get(symbol)
+        return standing.sector if standing is not None else None

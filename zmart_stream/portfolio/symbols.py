@@ -38,7 +38,7 @@ _FLAG_MARGIN = 5.0
 class SymbolManager:
     """Composition, ranks, pins and blocks by the rules of numbers.md §5; weights come by `reweighed`.
 
-    `new_id(ts)` makes ids from market time; `correlation` measures pairs (see `caps.Correlation`); `price` tells what
+    `new_id(ts)` makes ids from market time; `correlation` measures a pair (see `caps.Correlation`); `price` tells what
     a trade in a contract costs now.
     """
 

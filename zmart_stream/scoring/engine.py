@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop
 from typing import Any
 
 import numpy as np
@@ -260,13 +259,14 @@ class ScoringEngine(Board):
 
     def best_first(self) -> Iterator[int]:
         """Rows that have a composite in the order of `ranked`, each found when it is asked for."""
-        heap = [(-mark.value, row) for row, mark in enumerate(self._marks) if mark.value == mark.value]
-        heapify(heap)
-        while heap:
-            rows = [heappop(heap)[1]]
-            score = self.composite(rows[0])
-            while heap and self.composite(heap[0][1]) == score:
-                rows.append(heappop(heap)[1])
+        values = np.array([mark.value for mark in self._marks])
+        order = np.argsort(-values, kind="stable")[: int(np.count_nonzero(values == values))]  # nan comes last
+        ahead = iter(order.tolist())
+        row = next(ahead, None)
+        while row is not None:
+            rows, score = [row], self.composite(row)
+            while (row := next(ahead, None)) is not None and self.composite(row) == score:
+                rows.append(row)
             yield from rows if len(rows) == 1 else sorted(rows, key=self._order)
 
     def _order(self, row: int) -> tuple[float, float, str]:
