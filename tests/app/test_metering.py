@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.engine.stream import HOUR, NS, T0, Session
 from tests.engine.test_engine import feed, of
@@ -23,9 +24,21 @@ from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView, MarketView
 from zmart_stream.scoring.base import FloatArray, Part, PartScorer
 from zmart_stream.scoring.registry import build_scorers, components
+from zmart_stream.signals import AGENTS, DETECTORS
 from zmart_stream.signals.base import Case, Finding, opinion, reason
 
 SLOW_S = 0.03
+PASSED_S = [0.0]
+"""Time as the meter sees it: it passes only where a plug-in under test says so, however busy the machine is."""
+
+
+def pass_time(seconds: float) -> None:
+    PASSED_S[0] += seconds
+
+
+@pytest.fixture(autouse=True)
+def _told_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmart_stream.app.metering.time", SimpleNamespace(perf_counter=lambda: PASSED_S[0]))
 
 
 class Dawdler:
@@ -38,7 +51,7 @@ class Dawdler:
         self.pause_s = pause_s
 
     def judge(self, case: Case, view: BookView) -> Opinion:
-        time.sleep(self.pause_s)
+        pass_time(self.pause_s)
         return opinion(self.name, 0.3, reason("slow"), veto=True)
 
 
@@ -48,11 +61,11 @@ class SlowFinder:
     name = "slow_finder"
 
     def at_close(self, view: MarketView) -> Iterable[Finding]:
-        time.sleep(SLOW_S)
+        pass_time(SLOW_S)
         yield Finding(signal_type="SLOW", symbol="C00USDTM", direction="BUY", strength=0.5, confidence=0.5)
 
     def at_score(self, symbol: str, view: MarketView) -> Iterable[Finding]:
-        time.sleep(SLOW_S)
+        pass_time(SLOW_S)
         return ()
 
 
@@ -118,7 +131,7 @@ class Ponderer(PartScorer):
         self.closes = {}
 
     def close(self, bars: BarView) -> FloatArray:
-        time.sleep(self.pause_s)
+        pass_time(self.pause_s)
         return super().close(bars)
 
 
@@ -149,7 +162,10 @@ def test_a_slow_scorer_is_left_out_by_a_command_and_its_values_stand() -> None:
     ]
 
 
-def test_scorers_of_the_house_are_not_wrapped() -> None:
+def test_those_of_the_house_are_not_wrapped() -> None:
     settings = CoreSettings().scoring
     meter = Meter(built_in_judges, 0.01, lambda *overrun: None)
     assert [type(scorer) for scorer in meter.scorers(settings)] == [type(scorer) for scorer in build_scorers(settings)]
+    judges = meter.judges(SignalSettings())
+    assert [type(seat.agent) for seat in judges.seats] == list(AGENTS.values())
+    assert {type(post.detector) for post in judges.posts} <= set(DETECTORS.values())

@@ -18,7 +18,9 @@ from zmart_stream.market.views import BookView, MarketView
 from zmart_stream.scoring import SCORERS
 from zmart_stream.scoring.base import FloatArray, Scorer
 from zmart_stream.scoring.registry import build_scorers as build_named
+from zmart_stream.signals import AGENTS, DETECTORS
 from zmart_stream.signals.base import Agent, Case, Detector, Finding, ScoreDetector
+from zmart_stream.signals.registry import Post, Seat
 
 IN_A_ROW = 3
 """Overruns in a row after which a plug-in is left out."""
@@ -56,20 +58,23 @@ class Meter:
         )
 
     def judges(self, settings: SignalSettings) -> Judges:
-        """Agents and detectors of the settings, each with a watch of its own. Raises ConfigError."""
+        """Agents and detectors of the settings, each custom one with a watch of its own. Raises ConfigError.
+
+        The built-in ones stay bare: what an overloaded machine takes from them would leave them out for good.
+        """
         made = self._build(settings)
-        return Judges(
-            [
-                msgspec.structs.replace(seat, agent=_TimedAgent(seat.agent, self.watch("agent", seat.settings.name)))
-                for seat in made.seats
-            ],
-            [
-                msgspec.structs.replace(
-                    post, detector=_timed_detector(post.detector, self.watch("detector", post.settings.name))
-                )
-                for post in made.posts
-            ],
-        )
+        return Judges([self._watched_seat(seat) for seat in made.seats], [self._watched_post(p) for p in made.posts])
+
+    def _watched_seat(self, seat: Seat) -> Seat:
+        if type(seat.agent) in AGENTS.values():
+            return seat
+        return msgspec.structs.replace(seat, agent=_TimedAgent(seat.agent, self.watch("agent", seat.settings.name)))
+
+    def _watched_post(self, post: Post) -> Post:
+        if type(post.detector) in DETECTORS.values():
+            return post
+        watch = self.watch("detector", post.settings.name)
+        return msgspec.structs.replace(post, detector=_timed_detector(post.detector, watch))
 
     def watch(self, kind: Kind, name: str) -> StopWatch:
         """A watch for one plug-in."""
