@@ -445,6 +445,10 @@ WRONG = {
         '[portfolio]\nmax_symbols = 0\n[api]\nport = "x"\n[scoring]\nprobe = 1\n',
         ["portfolio.max_symbols", "api.port", "unknown key scoring.probe"],
     ),
+    "contradictions": (
+        "[signals]\nquorum = 9\n[portfolio]\nmin_weight = 30.0\n",
+        ["wrong.toml:2: signals.quorum: 9", "wrong.toml:4: portfolio.min_weight: 30 is above max_weight 25"],
+    ),
 }
 
 
@@ -459,6 +463,17 @@ def test_wrong_settings_are_78_with_every_problem_and_its_place(name, tmp_path) 
     assert "Traceback" not in found.stderr
     assert "hush" not in found.stderr
     assert found.stdout == ""
+
+
+def test_options_that_plug_ins_refuse_are_78(tmp_path) -> None:
+    (tmp_path / "wrong.toml").write_text(
+        "[signals.detectors.breakout]\noptions = {days = 50}\n[scoring.risk]\nparts = {volatilty = 0.5}\n"
+        '[[signals.agents.custom]]\nname = "mine"\npath = "nowhere:Mine"\n'
+    )
+    found = call(tmp_path, "check-config", "wrong.toml")
+    assert found.returncode == 78, found
+    for text in ("days is not a whole number from 15 to 39", "did you mean 'volatility'?", "nowhere"):
+        assert text in found.stderr
 
 
 def test_good_settings_are_0(tmp_path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from zmart_stream.app.contradictions import Contradiction, contradictions
 from zmart_stream.app.settings import Settings, is_loopback
 from zmart_stream.domain.errors import ConfigError
 
@@ -290,10 +291,21 @@ def _validate(layers: tuple[Layer, ...], problems: list[str]) -> Settings:
         except RecursionError:
             problems.append("settings: nested too deeply")
         else:
+            problems += told(contradictions(settings), layers)
             if not problems:
                 return settings
             break
     raise ConfigError(problems)
+
+
+def told(found: Sequence[Contradiction], layers: Sequence[Layer]) -> list[str]:
+    """Contradictions as problems, each with the place that gives the key, or else another key of it."""
+    lines = []
+    for key, text, others in found:
+        given = next((name for name in (key, *others) if any(_has(layer.values, name) for layer in layers)), key)
+        place = next((layer.place(given) for layer in reversed(layers) if _has(layer.values, given)), "settings")
+        lines.append(f"{place}: {'.'.join(key)}: {text}")
+    return lines
 
 
 def _drop(tree: Any, key: Sequence[str | int]) -> None:

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import msgspec
 
-from zmart_stream.app.config import Loaded, Sources, load, setting_keys
+from zmart_stream.app.config import Loaded, Sources, load, setting_keys, told
+from zmart_stream.app.contradictions import contradictions
 from zmart_stream.app.core_settings import needs_restart
 from zmart_stream.app.runner import Runner
 from zmart_stream.app.settings import Settings
@@ -87,6 +88,8 @@ class Reload:
         restart = needs_restart(changed)
         applied = tuple(key for key in changed if key not in restart)
         effective = _without(new.settings, self.loaded.settings, restart)
+        if problems := told(contradictions(effective), new.layers):
+            raise ConfigError([f"{problem} (until a restart applies {', '.join(restart)})" for problem in problems])
         if applied:
             command = Reconfigure(
                 ts=self._now(),

@@ -27,11 +27,13 @@ def check_config(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Settings file to check.")] = None,
     sets: Sets = None,
 ) -> None:
-    """Report everything that is wrong with the settings, and files they name that are missing; then exit 78."""
+    """Report all that is wrong with the settings, and files and plug-ins they name that are no good; then exit 78."""
+    from zmart_stream.app.compose.past import wrong_plugins  # noqa: PLC0415  off the start path of the asking verbs
+    from zmart_stream.app.core_settings import core_settings  # noqa: PLC0415  off the start path of the asking verbs
     from zmart_stream.app.places import wrong_places  # noqa: PLC0415  off the start path of the asking verbs
 
     loaded = _load(file, sets)
-    if problems := wrong_places(loaded):
+    if problems := [*wrong_places(loaded), *wrong_plugins(core_settings(loaded.settings, 1.0))]:
         raise ConfigError(problems)
     keys = sum(1 for key, _ in _leaves(loaded.settings.model_dump()) if loaded.origin(key) != "default")
     typer.echo(f"{loaded.file or 'no file'}: good; profile {loaded.settings.profile}, {keys} settings given")

@@ -11,7 +11,7 @@ import structlog
 
 from zmart_stream.capture.format import SegmentHead
 from zmart_stream.capture.reader import CaptureReader
-from zmart_stream.domain.errors import CaptureError, SnapshotError
+from zmart_stream.domain.errors import CaptureError, ConfigError, SnapshotError
 from zmart_stream.domain.settings import CoreSettings, ScoringSettings, SignalSettings
 from zmart_stream.engine.commands import BuildScorers
 from zmart_stream.engine.engine import Engine
@@ -19,7 +19,7 @@ from zmart_stream.engine.judging import BuildJudges, Judges
 from zmart_stream.feeds.replay import ReplayFeed, VerifyResult, verify
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.registry import build_scorers
-from zmart_stream.signals.registry import AGENT_GROUP, DETECTOR_GROUP, build_agents, build_detectors
+from zmart_stream.signals.registry import AGENT_GROUP, DETECTOR_GROUP, Post, Seat, build_agents, build_detectors
 from zmart_stream.storage.reader import StoredState
 
 log = structlog.get_logger("daemon")
@@ -38,17 +38,34 @@ def scorers_of(settings: ScoringSettings) -> tuple[Scorer, ...]:
 
 def judges_of(settings: SignalSettings) -> Judges:
     """Agents and detectors of the settings, entry points included. Raises ConfigError."""
-    agents = [agent.name for agent in settings.agents or () if agent.path is None]
-    detectors = [detector.name for detector in settings.detectors if detector.path is None]
-    return Judges(
-        build_agents(settings, _found(AGENT_GROUP, agents)),
-        build_detectors(settings, _found(DETECTOR_GROUP, detectors)),
-    )
+    return Judges(_agents_of(settings), _detectors_of(settings))
+
+
+def _agents_of(settings: SignalSettings) -> tuple[Seat, ...]:
+    names = [agent.name for agent in settings.agents or () if agent.path is None]
+    return build_agents(settings, _found(AGENT_GROUP, names))
+
+
+def _detectors_of(settings: SignalSettings) -> tuple[Post, ...]:
+    names = [detector.name for detector in settings.detectors if detector.path is None]
+    return build_detectors(settings, _found(DETECTOR_GROUP, names))
 
 
 def _found(group: str, names: Sequence[str]) -> dict[str, type[Any]]:
     """The classes under a group's entry points that settings name; nothing else is imported."""
     return {point.name: point.load() for point in entry_points(group=group) if point.name in names}
+
+
+def wrong_plugins(core: CoreSettings) -> list[str]:
+    """What a start would say against the options of scorers, agents and detectors."""
+    problems: list[str] = []
+    signals = core.signals
+    for build in (lambda: scorers_of(core.scoring), lambda: _agents_of(signals), lambda: _detectors_of(signals)):
+        try:
+            build()
+        except ConfigError as error:
+            problems += error.problems
+    return problems
 
 
 def engine_of(head: SegmentHead) -> Engine:

@@ -7,6 +7,8 @@ from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView
 from zmart_stream.signals.base import Case, abstain, opinion, reason
 
+LONGEST = 4
+"""Closes before the newest whose scores are kept."""
 REACH = 0.4
 """How far from one half a full opinion goes."""
 
@@ -28,8 +30,8 @@ class ComponentAgent:
             raise ValueError("level is not within 0 and 1")
         if not change_points > 0.0:
             raise ValueError("change_points is not above 0")
-        if bars < 1:
-            raise ValueError("bars is below 1")
+        if not 1 <= bars <= LONGEST:
+            raise ValueError(f"bars is not a whole number from 1 to {LONGEST}")
         self.name = self.component
         self._level, self._points, self._bars, self._least = level, change_points, bars, min_confidence
 
