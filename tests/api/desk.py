@@ -13,6 +13,7 @@ from tests.api.shelf import AS_OF, NOW, SYMBOLS, Books, Counter, Dials, Paper
 from zmart_stream.api.app import Running, create_app, serve
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX, Services
+from zmart_stream.api.exchange_names import Exchange
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import TokenFile
@@ -91,6 +92,7 @@ async def desk(
     behind: Services | None = None,
     debug: bool = False,
     push: Hub | None = None,
+    exchange: Exchange = "binance",
 ) -> AsyncIterator[Desk]:
     """Serve on a free loopback port until the block ends; `behind`: over these parts instead."""
     shelf, counter, unready, dials, paper = Books(), Counter(), list[str](), Dials(), Paper()
@@ -109,7 +111,7 @@ async def desk(
         push=push or Hub(),
     )
     tokens = TokenFile(folder / "tokens.json")
-    app = create_app(services, auth=auth or AuthSettings(), tokens=tokens, limits=limits or Limits())
+    app = create_app(services, auth=auth or AuthSettings(), tokens=tokens, limits=limits or Limits(), exchange=exchange)
     running = await serve(app, host="127.0.0.1", port=0)
     try:
         yield Desk(running.port, running, shelf, counter, tokens, unready, dials, paper)

@@ -114,6 +114,7 @@ def test_an_approved_signal_is_decided_and_acted_on_in_one_cascade() -> None:
     assert decision.p == pytest.approx(odds / (1 + odds), abs=1e-6)
     change = of(PortfolioChange, told)[0]
     assert (ended.status, ended.reason, ended.change_id) == ("acted", "replace", change.id)
+    assert ended.symbol == symbol
     assert (change.symbol_in, change.symbol_out, change.who) == (symbol, weakest.symbol, f"signal:{received.signal.id}")
     assert symbol in symbols_held(engine)
     done = one(CommandDone, told)

@@ -102,13 +102,14 @@ def life(of: Signal, *, approved: bool = True, change: PortfolioChange | None = 
         SignalEvaluated(ts=at + 1, signal=of, plan=plan, opinions=opinions),
         SignalDecided(ts=at + 2, signal=of, decision=decision, price=0.1, cost=0.002, due=at + 24 * HOUR),
     ]
+    end: dict[str, Any] = {"ts": at + 3, "signal_id": of.id, "symbol": NAME}
     if approved and change is not None:
         told += [
             change,
-            SignalEnded(ts=at + 3, signal_id=of.id, status="acted", reason="add", detail="in", change_id=change.id),
+            SignalEnded(**end, status="acted", reason="add", detail="in", change_id=change.id),
         ]
     elif approved:
-        told += [SignalEnded(ts=at + 3, signal_id=of.id, status="no_action", reason="book_full", detail="all places")]
+        told += [SignalEnded(**end, status="no_action", reason="book_full", detail="all places")]
     return told
 
 

@@ -15,6 +15,8 @@ from zmart_stream.api import problems
 from zmart_stream.api.auth import Authenticator, AuthSettings, Names
 from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
+from zmart_stream.api.exchange_names import Exchange
+from zmart_stream.api.freqtrade_ws import add_freqtrade
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.pages import add_pages
 from zmart_stream.api.pairlist import PATH as PAIR_LIST
@@ -45,8 +47,10 @@ LIMITS = web.AppKey("limits", Limits)
 _log = structlog.get_logger()
 
 
-def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, limits: Limits) -> web.Application:
-    """The application over whatever stands behind `services`."""
+def create_app(
+    services: Services, *, auth: AuthSettings, tokens: TokenFile, limits: Limits, exchange: Exchange = "binance"
+) -> web.Application:
+    """The application over whatever stands behind `services`; `exchange` is the one of freqtrade's consumers."""
     door = Door(
         services=services,
         limits=limits,
@@ -65,6 +69,7 @@ def create_app(services: Services, *, auth: AuthSettings, tokens: TokenFile, lim
             app.router.add_route(route.method, route.path, endpoint(route, door))
     add_pages(app, ROUTES)
     add_push(app, door)
+    add_freqtrade(app, door, exchange)
     app.router.add_get(PAIR_LIST, pairs.serve)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz(services))
@@ -141,6 +146,8 @@ def _outer(names: Names) -> Middleware:
             raise  # nobody is left to answer
         except Exception:  # noqa: BLE001  the API's outer handler: a caller gets a problem, never a traceback
             _log.exception("api.fault", method=request.method, path=request.path)
+            if request.writer.output_size > 0:
+                raise ConnectionError("a reply that has begun cannot become an error") from None
             return problems.response("fault", "the log says more")
         finally:
             if isinstance(connection, GatedHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Literal, get_args
 
 _ENDING = "USDTM"
 _MULTIPLIERS = ("1000000", "100000", "10000", "1000", "1M", "1B", "1K")
@@ -43,7 +44,8 @@ _MULTIPLIED: dict[str, dict[str, str]] = {
 }
 """By exchange: coins that it lists by the thousand or million. Others it lists one by one."""
 
-EXCHANGES = ("binance", "bybit", "gate", "kucoin", "okx")
+Exchange = Literal["binance", "bybit", "gate", "kucoin", "okx"]
+EXCHANGES: tuple[Exchange, ...] = get_args(Exchange)
 
 
 def pair(symbol: str, exchange: str) -> str | None:

@@ -25,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     receive_deadline_s: float = 10.0  # of a request's header, from the connection's first moment
     requests_per_minute: int = 6000  # of one token or address
     failed_logins_per_minute: int = 5  # of one address
+    openings_per_minute: int = 30  # of freqtrade's websocket, by one address
     command_deadline_s: float = 30.0  # until a command is on disk
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -20,6 +20,7 @@ from zmart_stream.api.exchange_names import EXCHANGES, pair
 from zmart_stream.api.intake import read_query
 from zmart_stream.api.models import Query
 from zmart_stream.domain.errors import RequestError
+from zmart_stream.domain.ports import Reader
 
 PATH = f"{PREFIX}/integrations/freqtrade/pairlist"
 REFRESH_S = 300
@@ -74,21 +75,33 @@ class PairList:
 
     def _list(self, exchange: str) -> dict[str, Any]:
         """Raises RequestError not_ready while there is no book to go by."""
-        reader = self._door.services.reader
-        symbols = [holding["symbol"] for holding in reader.portfolio()["holdings"]]
-        if not symbols and not reader.status()["book"]["ready"]:
-            raise RequestError("not_ready", "there is no book yet", retry_after_s=5)
-        named = {symbol: pair(symbol, exchange) for symbol in symbols}
-        pairs = list(dict.fromkeys(name for name in named.values() if name is not None))
-        if symbols and not pairs:
-            raise RequestError("not_ready", "no contract of the book has a name there", retry_after_s=60)
+        found = pairs_of(self._door.services.reader, exchange)
         return {
-            "pairs": pairs,
+            "pairs": found.pairs,
             "refresh_period": REFRESH_S,
             "exchange": exchange,
-            "left_out": [symbol for symbol, name in named.items() if name is None],
+            "left_out": found.left_out,
             "as_of": iso(self._door.services.now()),
         }
+
+
+class Pairs(NamedTuple):
+    """The names of the committed book's contracts, best first, and the contracts without a name."""
+
+    pairs: list[str]
+    left_out: list[str]
+
+
+def pairs_of(reader: Reader, exchange: str) -> Pairs:
+    """The book for bots at one of `EXCHANGES`; empty only if the book is. Raises RequestError not_ready without one."""
+    symbols = [holding["symbol"] for holding in reader.portfolio()["holdings"]]
+    if not symbols and not reader.status()["book"]["ready"]:
+        raise RequestError("not_ready", "there is no book yet", retry_after_s=5)
+    named = {symbol: pair(symbol, exchange) for symbol in symbols}
+    pairs = list(dict.fromkeys(name for name in named.values() if name is not None))
+    if symbols and not pairs:
+        raise RequestError("not_ready", "no contract of the book has a name there", retry_after_s=60)
+    return Pairs(pairs, [symbol for symbol, name in named.items() if name is None])
 
 
 def _text(reply: web.Response) -> web.Response:

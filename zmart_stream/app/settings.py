@@ -299,6 +299,9 @@ class ApiTable(Table):
     push_heartbeat: Duration = Field(
         15.0, gt=0, le=300, description="Longest silence towards a listening client; its token is looked at as often."
     )
+    freqtrade_exchange: Literal["binance", "bybit", "gate", "kucoin", "okx"] = Field(
+        "binance", description="Whose names freqtrade's websocket gives a consumer that names no exchange."
+    )
     debug: bool = Field(False, description="Serve /debug/portfolio: the book, memory and database; loopback only.")
 
     @model_validator(mode="after")

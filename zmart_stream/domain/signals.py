@@ -183,6 +183,7 @@ class SignalEnded(Message, frozen=True, kw_only=True, gc=False):
     status: Literal["acted", "no_action", "expired"]
     reason: str  # acted: the action in lower case; no_action: the code of the limit; expired: what it waited for
     detail: str = ""
+    symbol: str | None = None  # the contract that it was about: the one chosen for a market signal, once it is decided
     change_id: str | None = None  # of the PortfolioChange
 
 

@@ -7,6 +7,7 @@ told the stored ones goes on where the last session was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -102,7 +103,7 @@ class SignalProcessor:
         """Judge by `settings` from now on; what waits and what is remembered stays."""
         self._settings = settings
         self.panel.reconfigure(settings, seats)
-        self.book.cards.reconfigure(settings)
+        self.book.reconfigure(settings)
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
@@ -209,7 +210,7 @@ class SignalProcessor:
             return told
         if self.book.waiting and now >= self._released + TURN_NS:
             self._released = max(now, upto)
-            told += [self._evaluated(signal) for signal in list(self.book.waiting.values())[:RELEASED]]
+            told += [self._evaluated(signal) for signal in list(islice(self.book.waiting.values(), RELEASED))]
         for _ in range(MOST_SETTLED):
             if (self.book.outcomes.due or now + 1) > now:
                 break
@@ -328,8 +329,16 @@ class SignalProcessor:
     def _ended(
         self, signal: Signal, status: Any, reason: str, *, detail: str = "", change_id: str | None = None
     ) -> SignalEnded:
+        record = self.book.records.get(signal.id)
+        plan = None if record is None else record.plan
         ended = SignalEnded(
-            ts=self._desk.now, signal_id=signal.id, status=status, reason=reason, detail=detail, change_id=change_id
+            ts=self._desk.now,
+            signal_id=signal.id,
+            status=status,
+            reason=reason,
+            detail=detail,
+            symbol=signal.symbol if plan is None else plan.symbol or signal.symbol,
+            change_id=change_id,
         )
         self.book.apply(ended)
         return ended

@@ -203,6 +203,7 @@ def told_of(step: Any, row: Any, opinions: Sequence[Any]) -> Message:
                 status=step.status,
                 reason=step.reason,
                 detail=step.detail,
+                symbol=row.target_symbol or row.symbol,
                 change_id=row.change_id,
             )
 

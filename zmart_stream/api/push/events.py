@@ -69,8 +69,9 @@ def _rejected(message: SignalRejected) -> Content:
 
 def _ended(message: SignalEnded) -> Content:
     facts = {"reason": message.reason, "detail": message.detail, "change_id": message.change_id}
-    empty = dict.fromkeys(("symbol", "source", "signal_type", "direction"))
-    return "signal", (), {"signal_id": message.signal_id, "status": message.status, **empty, "details": facts}
+    empty = dict.fromkeys(("source", "signal_type", "direction"))
+    told = {"signal_id": message.signal_id, "status": message.status, "symbol": message.symbol}
+    return "signal", (message.symbol,) if message.symbol else (), {**told, **empty, "details": facts}
 
 
 def _decided(message: SignalDecided) -> Content:

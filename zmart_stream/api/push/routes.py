@@ -69,7 +69,7 @@ def _events(door: Door, hub: Hub) -> Callable[[web.Request], Awaitable[web.Strea
         wants.add(_words(asked.types), [call.symbol(word) for word in _words(asked.symbols)])
         last_id = request.headers.get(LAST_ID, "")[:64] or asked.last_event_id
         with hub.joined(call.caller.key):
-            _prepare(request)
+            prepare(request)
             with _ended_with_connection(request):
                 return await stream(request, hub, Listener(hub, wants, last_id), _still(door, request))
 
@@ -79,11 +79,10 @@ def _events(door: Door, hub: Hub) -> Callable[[web.Request], Awaitable[web.Strea
 def _socket(door: Door, hub: Hub) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def listen(request: web.Request) -> web.StreamResponse:
         call = _call(door, request, SocketQuery)
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            raise RequestError("bad_request", "this path speaks the websocket protocol alone")
+        demand_upgrade(request)
         last_id, wants = call.asked(SocketQuery).last_event_id, Wants()
         with hub.joined(call.caller.key):
-            _prepare(request)
+            prepare(request)
             session = Session(
                 hub=hub,
                 wants=wants,
@@ -123,7 +122,13 @@ def _still(door: Door, request: web.Request) -> Callable[[], None]:
     return still
 
 
-def _prepare(request: web.Request) -> None:
+def demand_upgrade(request: web.Request) -> None:
+    """Raises RequestError bad_request for what does not ask for a websocket."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise RequestError("bad_request", "this path speaks the websocket protocol alone")
+
+
+def prepare(request: web.Request) -> None:
     """The connection is a stream's from now on: counted as such, with little room for what is not read."""
     connection: Any = request.protocol
     if isinstance(connection, GatedHandler):

@@ -83,7 +83,7 @@ async def open_api(
         requests_per_minute=table.requests_per_minute,
     )
     tokens = TokenFile(token_path(table, folder), on_tokens)
-    app = create_app(services, auth=auth, tokens=tokens, limits=limits)
+    app = create_app(services, auth=auth, tokens=tokens, limits=limits, exchange=table.freqtrade_exchange)
     tls = tls_context(table.tls_cert, table.tls_key) if table.tls_cert else None
     if table.open_loopback:
         log.warning("api.open_loopback", reason="callers on this machine may operate without a token")
