@@ -31,16 +31,21 @@ class RunnerCommander:
         return await self._runner.submit(command)
 
     async def load_sample_data(self) -> dict[str, Any]:
-        """Wait for the sandbox's contracts and history; nothing happens twice. Raises CommandRefusedError."""
+        """Wait for the sandbox's contracts, history and prices; nothing happens twice. Raises CommandRefusedError."""
         if not self._is_sandbox():
             raise CommandRefusedError("not_a_sandbox", "sample data exists on a sandbox venue only: run --sandbox")
         loop = asyncio.get_running_loop()
         until = loop.time() + SAMPLE_S
-        while not (status := self._engine.status())["warm_up"]["ended"] and loop.time() < until:  # noqa: ASYNC110 - the core raises no events, it is read
+        while not _complete(status := self._engine.status()) and loop.time() < until:  # noqa: ASYNC110 - the core raises no events, it is read
             await asyncio.sleep(LOOK_EVERY_S)
         return {
             "success": True,
             "symbols": status["contracts"],
             "scored": status["scored"],
-            "complete": status["warm_up"]["ended"],
+            "complete": _complete(status),
         }
+
+
+def _complete(status: dict[str, Any]) -> bool:
+    """History may be there before the first subscription is confirmed: until then no contract may enter the book."""
+    return bool(status["warm_up"]["ended"] and not status["hold"]["reason"].startswith("universe_live"))

@@ -23,6 +23,7 @@ from zmart_stream.domain.errors import ConfigError, FeedError, ZmartError
 EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 78
 DRAIN_S = 2.0
 FEED_STOP_S = 1.0
+STEPS = 20
 ANCHOR_EVERY_S = 60.0
 MAX_LAG_S = 1.0
 PULSE_S = 1.0
@@ -125,6 +126,7 @@ class Service:
             self._spawn("clock", self._keep_clock())
             self._spawn("reload", self._keep_reloading())
             self._spawn("pulse", self._keep_pulse())
+            self._spawn("settle", self._settle())
             if system.recorder is not None:
                 self._spawn("capture", self._keep_flushing(system.recorder.flush))
             if system.venue is not None:
@@ -148,7 +150,7 @@ class Service:
         log.info("daemon.stopping")
         system.feed.stop()
         await self._end("feed", FEED_STOP_S)
-        for name in ("clock", "reload", "pulse", "capture", "venue"):
+        for name in ("clock", "reload", "pulse", "settle", "capture", "venue"):
             if name in self._tasks:
                 self._tasks[name].cancel()
         await close_api()
@@ -165,7 +167,9 @@ class Service:
 
     async def _end(self, name: str, within_s: float) -> None:
         task = self._tasks[name]
-        await asyncio.wait([task], timeout=within_s)
+        for _ in range(STEPS):  # a machine that stands still meanwhile takes one step of the time, not all of it
+            if not task.done():
+                await asyncio.wait([task], timeout=within_s / STEPS)
         if not task.done():
             log.warning("daemon.task_cut", task=name)
             task.cancel()
@@ -209,6 +213,13 @@ class Service:
             healthy = not self._tasks["writer"].done() and not self._tasks["runner"].done()
             if manager.watchdog_s is not None and healthy and lag <= MAX_LAG_S:
                 manager.alive(self._system.status_line())
+
+    async def _settle(self) -> None:
+        """Once history is loaded it stays: to look for garbage among it takes a tenth of a second, again and again."""
+        while not self._system.warmed():  # noqa: ASYNC110 - once a second, for a minute
+            await asyncio.sleep(PULSE_S)
+        gc.collect()
+        gc.freeze()
 
     async def _keep_flushing(self, flush: Callable[[], None]) -> None:
         while True:

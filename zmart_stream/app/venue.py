@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,10 @@ from zmart_stream.domain.errors import ConfigError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PROBE_S = 3.0
+CHILD_PROBES = 10
+"""A venue that we started has told its address: it answers, however busy the machine is."""
+
+PAUSE_S = 0.25
 SANDBOX = "sandbox "
 """How the identity of a sandbox begins; no host name has a blank."""
 
@@ -80,7 +85,19 @@ async def find_venue(settings: Settings, child: VenueProcess | None) -> Venue:
         is_sandbox=False,
         is_known=host not in LOOPBACK,
     )
+    if child:
+        return await _ask_child(venue)
     return venue if venue.is_known else await ask_venue(venue)
+
+
+async def _ask_child(venue: Venue) -> Venue:
+    """As `ask_venue`, again and again: a start that did not know its own sandbox would keep it waiting at the door."""
+    for _ in range(CHILD_PROBES):
+        found = await ask_venue(venue)
+        if found.is_known:
+            return found
+        await asyncio.sleep(PAUSE_S)
+    return venue
 
 
 def _check_authority(ca_file: str) -> None:
