@@ -50,6 +50,7 @@ class Admin:
             "status": self._venue.status,
             "contracts": len(self._venue.symbols()),
             "weight_used": self._gateway.weight_used(),
+            "weight_most": self._gateway.weight_most(),
             "connections": self._floor.state(),
             "faults": self._faults.state(),
             "book_sequences": {symbol: book.sequence for symbol, book in self._venue.books.items()},

@@ -41,6 +41,10 @@ class Gateway:
         """Weight used in the present window by client address."""
         return {address: pool.used for address, pool in self._pools.items()}
 
+    def weight_most(self) -> dict[str, int]:
+        """The most weight that any window saw, by client address."""
+        return {address: pool.most for address, pool in self._pools.items()}
+
     async def _unknown(self, _request: web.Request) -> web.Response:
         return envelope.unknown_path()
 

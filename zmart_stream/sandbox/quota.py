@@ -56,6 +56,7 @@ class WeightPool:
         """`limit` weight per `window_s` real seconds."""
         self.limit = limit
         self.used = 0
+        self.most = 0  # that any window saw
         self._window = window_s
         self._opened = -math.inf
 
@@ -67,6 +68,7 @@ class WeightPool:
         if self.used + weight > self.limit:
             return Charge(False, self.limit, 0, reset)
         self.used += weight
+        self.most = max(self.most, self.used)
         return Charge(True, self.limit, self.limit - self.used, reset)
 
 

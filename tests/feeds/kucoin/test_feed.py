@@ -327,7 +327,7 @@ def test_the_published_quotas_are_kept() -> None:
             await follower.basket.until(follower.warm, 60)
             state = await place.state()
             # the client that read the venue's time before spent two of it
-            assert 400 < max(state["weight_used"].values()) <= 0.8 * 2000 + 2
+            assert 400 < max(state["weight_most"].values()) <= 0.8 * 2000 + 2
             assert follower.feed.stats()["rest"]["counts"].get("limited", 0) == 0
 
     with venue(quota_factor=1.0, contracts=80) as running:
