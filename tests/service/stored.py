@@ -31,7 +31,7 @@ class Bar(NamedTuple):
 
 def rows(state: Path, query: str, *values: Any) -> list[sqlite3.Row]:
     """Rows of one query."""
-    with closing(sqlite3.connect(f"file:{state / 'zmart.db'}?mode=ro", uri=True, timeout=20.0)) as connection:
+    with closing(sqlite3.connect(f"file:{state / 'zmart.db'}?mode=ro", uri=True, timeout=WAIT_S)) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute(query, values).fetchall()
 
@@ -82,12 +82,13 @@ def settled(daemon: Daemon, since: int, until: int, wrong: Callable[[Bars], list
     """
     deadline = time.monotonic() + WAIT_S
     while True:
-        daemon.repaired()
+        late = time.monotonic() > deadline
+        daemon.check_alive()
         found = bars(daemon.state, since, until)
         problems = wrong(found)
-        if not problems or time.monotonic() > deadline:
-            assert problems == []
+        if not problems:
             return found
+        assert not late, f"{len(problems)} bars differ: {problems[:20]}\n{daemon.told()}"
         time.sleep(1.0)
 
 
