@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.sandbox.venue_client import WAIT_S, Bench, Socket, eventually, venue
+from tests.sandbox.venue_client import HOUR_S, WAIT_S, Bench, Socket, eventually, venue
 from zmart_stream.domain.errors import ConfigError
 from zmart_stream.sandbox.fault_kinds import KINDS, read_scenario
 from zmart_stream.sandbox.hostile import BREAKING, FORMS
@@ -48,15 +48,17 @@ def test_a_scenario_runs_by_real_and_by_venue_time(tmp_path: Path) -> None:
     async def run() -> None:
         scenario = tmp_path / "s.toml"
         scenario.write_text(
-            '[[fault]]\nat = 0.05\nkind = "service_status"\nduration = 0.3\n'
+            '[[fault]]\nat = 0.05\nkind = "service_status"\nduration = 3600\n'
             '[[fault]]\nvenue_at = "2026-11-20T10:09:30Z"\nkind = "pause"\nsymbols = ["ETHUSDTM"]\n'
-            '[[fault]]\nat = 0.4\nkind = "list"\nsymbols = ["SOLUSDTM"]\n'
+            '[[fault]]\nat = 10000\nkind = "list"\nsymbols = ["SOLUSDTM"]\n'
         )
         async with venue(scenario=str(scenario), speed=FAST, quota_factor=100) as bench:
             assert "SOLUSDTM" not in [row["symbol"] for row in await bench.get("contracts/active")]
-            statuses = []
-            while statuses[-2:] != ["close", "open"]:
-                statuses.append((await bench.get("status"))["status"])
+            await eventually(lambda: _says(bench, "close"))
+            bench.later(HOUR_S)
+            await eventually(lambda: _says(bench, "open"))
+            assert await _holds(bench, "SOLUSDTM", listed=False)
+            bench.later(10_000)
             await eventually(lambda: _holds(bench, "SOLUSDTM", listed=True))
             row = await bench.get("contracts/SOLUSDTM")
             assert row["firstOpenDate"] > bench.server.clock.start // 10**6
@@ -80,14 +82,14 @@ def test_expired_tokens_no_pong_and_a_half_open_connection() -> None:
             assert (error["code"], error["data"]) == (401, "token is expired")
             await socket.push(TICKER)
 
-            await bench.fault(kind="no_pong", duration=0.8)
+            await bench.fault(kind="no_pong", duration=HOUR_S)
             await socket.send(id="p", type="ping")
             assert "p" not in [(await socket.push(TICKER)).get("id") for _ in range(2)]
             await bench.calm()
             assert (await socket.ask(id="q", type="ping"))["type"] == "pong"
 
             other = await bench.connect(TICKER)
-            await bench.fault(kind="half_open", connection=0, duration=1.5)
+            await bench.fault(kind="half_open", connection=0, duration=HOUR_S)
             sent = await _sent(bench)
             await socket.send(id="r", type="ping")
             for _ in range(3):
@@ -126,11 +128,12 @@ def test_a_silent_topic_leaves_the_connection_healthy() -> None:
     async def run() -> None:
         async with venue() as bench:
             socket = await bench.connect(TICKERS)
-            await bench.fault(kind="silent", topics=["*tickerV2*"], symbols=[SYMBOL], duration=1.5)
+            await bench.fault(kind="silent", topics=["*tickerV2*"], symbols=[SYMBOL], duration=HOUR_S)
             other = f"/contractMarket/tickerV2:{OTHER}"
             await socket.ask(id="mark", type="ping")
             seen = [(await socket.frame()).get("topic") for _ in range(4)]
             assert seen == [other] * 4
+            await bench.calm()
             await socket.push(TICKER)
 
     asyncio.run(run())
@@ -190,26 +193,26 @@ def test_a_change_at_price_zero_moves_only_the_sequence() -> None:
 def test_rest_storms_blocks_wrong_bodies_and_delays() -> None:
     async def run() -> None:
         async with venue() as bench:
-            await bench.fault(kind="storm_429", duration=0.6)
+            await bench.fault(kind="storm_429", duration=HOUR_S)
             assert _code(await bench.reply("status"))[:2] == (429, True)
             await bench.calm()
-            await bench.fault(kind="storm_429", headers=False, duration=0.6)
+            await bench.fault(kind="storm_429", headers=False, duration=HOUR_S)
             status, gateway, text = _code(await bench.reply("status"))
             assert (status, gateway) == (429, False)
             assert "System-level rate limit exceeded" in text
             await bench.calm()
-            await bench.fault(kind="block_1015", duration=0.8)
+            await bench.fault(kind="block_1015", duration=HOUR_S)
             status, headers, text = await bench.reply("status")
             assert (status, headers["Content-Type"].startswith("text/html")) == (429, True)
             assert "1015" in text
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 await bench.dial("any")
             await bench.calm()
-            await bench.fault(kind="error_body", paths=["kline/*"], code="500000", message="boom", duration=0.8)
+            await bench.fault(kind="error_body", paths=["kline/*"], code="500000", message="boom", duration=HOUR_S)
             assert _code(await bench.reply("kline/query"))[::2] == (200, '{"code":"500000","msg":"boom"}')
             assert (await bench.get("status"))["status"] == "open"
             await bench.calm()
-            await bench.fault(kind="slow_rest", paths=["timestamp"], delay=0.2, duration=2)
+            await bench.fault(kind="slow_rest", paths=["timestamp"], delay=0.2, duration=HOUR_S)
             before = time.monotonic()
             await bench.get("timestamp")
             assert time.monotonic() - before >= 0.2
@@ -221,7 +224,7 @@ def test_a_stale_book_lags_the_stream() -> None:
     async def run() -> None:
         async with venue(speed=FAST) as bench:
             socket = await bench.connect(LEVEL2)
-            await bench.fault(kind="stale_book", symbols=[SYMBOL], duration=0.5)
+            await bench.fault(kind="stale_book", symbols=[SYMBOL], duration=HOUR_S)
             first = await bench.get("level2/snapshot", symbol=SYMBOL)
             while (await socket.push(LEVEL2))["sn"] < first["sequence"] + 20:
                 pass
@@ -235,26 +238,33 @@ def test_a_stale_book_lags_the_stream() -> None:
 def test_null_funding_a_pause_and_a_delisting() -> None:
     async def run() -> None:
         async with venue() as bench:
-            await bench.fault(kind="null_funding", symbols=[SYMBOL], duration=5)
+            await bench.fault(kind="null_funding", symbols=[SYMBOL], duration=HOUR_S)
             row = await bench.get(f"contracts/{SYMBOL}")
             assert row["fundingFeeRate"] is row["nextFundingRateDateTime"] is None
             assert (await bench.reply(f"funding-rate/{SYMBOL}/current"))[2].find("415000") > 0
 
             socket = await bench.connect(TICKERS)
-            await bench.fault(kind="pause", symbols=[OTHER], duration=2.0)
+            await bench.fault(kind="pause", symbols=[OTHER], duration=HOUR_S)
             assert {row["symbol"]: row["status"] for row in await bench.get("contracts/active")}[OTHER] == "Paused"
             await socket.ask(id="mark", type="ping")
             assert [(await socket.frame())["topic"] for _ in range(3)] == [TICKER] * 3
+            await bench.calm()
             await socket.push(f"/contractMarket/tickerV2:{OTHER}")
 
-            await bench.fault(kind="delist", symbols=["SOLUSDTM"], delay=0.3, duration=0.5)
+            await bench.fault(kind="delist", symbols=["SOLUSDTM"], delay=HOUR_S, duration=HOUR_S)
             assert (await bench.get("contracts/SOLUSDTM"))["expireDate"] > bench.server.clock.now() // 10**6
+            bench.later(HOUR_S)
             await eventually(lambda: _holds(bench, "SOLUSDTM", listed=False))
             assert (await bench.reply("ticker?symbol=SOLUSDTM"))[2].find("200003") > 0
+            bench.later(HOUR_S)
             await eventually(lambda: _holds(bench, "SOLUSDTM", listed=True))
             assert (await bench.get("contracts/SOLUSDTM"))["expireDate"] is None
 
     asyncio.run(run())
+
+
+async def _says(bench: Bench, status: str) -> bool:
+    return bool((await bench.get("status"))["status"] == status)
 
 
 async def _holds(bench: Bench, symbol: str, *, listed: bool) -> bool:
@@ -264,17 +274,18 @@ async def _holds(bench: Bench, symbol: str, *, listed: bool) -> bool:
 def test_a_busy_service_and_an_outage() -> None:
     async def run() -> None:
         async with venue(unknowns={"sequence_restart": True}) as bench:
-            await bench.fault(kind="service_busy", duration=0.8)
+            await bench.fault(kind="service_busy", duration=HOUR_S)
             (error,) = await (await bench.dial()).drained()
             assert (error["code"], error["data"]) == (509, "service busy, please retry later")
             await bench.calm()
             socket = await bench.connect(TICKER)
             high = (await socket.push(TICKER))["sn"]
             port = bench.server.port
-            await bench.fault(kind="outage", duration=0.5)
+            await bench.fault(kind="outage", duration=HOUR_S)
             assert await _dies(socket) == 1006
             with pytest.raises(aiohttp.ClientError):
                 await bench.get("status")
+            bench.later()
             back = None
             while back is None:
                 try:

@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.sandbox.venue_client import Bench, Socket, venue
+from tests.sandbox.venue_client import HOUR_S, Bench, Socket, venue
 
 TICKER = "/contractMarket/tickerV2:XBTUSDTM"
 
@@ -27,7 +27,7 @@ def test_acks_come_only_when_asked_for_and_ids_are_echoed() -> None:
             pong = await socket.ask(id="901", type="ping")
             assert list(pong) == ["id", "type", "timestamp"]
             now_us = bench.server.clock.now() // 1000
-            assert 0 <= now_us - pong["timestamp"] < 10_000_000
+            assert 0 <= now_us - pong["timestamp"] < 600_000_000
 
     asyncio.run(run())
 
@@ -137,7 +137,8 @@ def test_too_many_client_messages_end_the_connection() -> None:
 @pytest.mark.parametrize("form", ["error", "close", "drop"])
 def test_idle_is_counted_on_client_frames_and_cut_in_three_forms(form: str) -> None:
     async def run() -> None:
-        async with venue(transport={"idle_cut_s": 0.5, "idle_cut_form": form}) as bench:
+        # a fast venue streams much while a client is idle, also where the machine stands still for a part of it
+        async with venue(speed=240, transport={"idle_cut_s": 1.0, "idle_cut_form": form}) as bench:
             socket = await bench.connect(TICKER)
             await socket.ws.ping()  # of the protocol: does not count
             frames = await socket.drained()
@@ -154,7 +155,7 @@ def test_idle_is_counted_on_client_frames_and_cut_in_three_forms(form: str) -> N
 
 def test_a_client_that_pings_is_not_cut_before_the_end_of_the_connection() -> None:
     async def run() -> None:
-        async with venue(transport={"idle_cut_s": 1.0, "connection_life_s": 2.0, "life_cut_code": 1001}) as bench:
+        async with venue(transport={"idle_cut_s": 3.0, "connection_life_s": 4.5, "life_cut_code": 1001}) as bench:
             socket = await bench.connect()
             pongs = 0
             while frame := await socket.frame() if pongs else {"type": "pong"}:
@@ -162,7 +163,7 @@ def test_a_client_that_pings_is_not_cut_before_the_end_of_the_connection() -> No
                 await asyncio.sleep(0.1)
                 if not socket.ws.closed:
                     await socket.send(id="1", type="ping")
-            assert pongs > 4
+            assert pongs > 1
             assert socket.ws.close_code == 1001
 
     asyncio.run(run())
@@ -175,12 +176,12 @@ async def _refused(bench: Bench, token: str) -> tuple[Socket, list[dict[str, Any
 
 def test_tokens_expire_and_invented_ones_are_refused_after_the_upgrade() -> None:
     async def run() -> None:
-        async with venue(transport={"token_life_s": 1.0}) as bench:
+        async with venue(transport={"token_life_s": HOUR_S}) as bench:
             token = (await bench.token())["token"]
             assert set("-_=.") <= set(token)
             assert (await bench.token())["token"] != token
             assert (await (await bench.dial(token)).frame())["type"] == "welcome"
-            await asyncio.sleep(1.01)
+            bench.later(HOUR_S)
             for spoiled, text in ((token, "token is expired"), ("invented", "token is invalid")):
                 socket, (error,) = await _refused(bench, spoiled)
                 assert (error["type"], error["code"], error["data"]) == ("error", 401, text)

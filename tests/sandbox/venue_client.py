@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import msgspec
 
+from zmart_stream.sandbox import faults, floor, gateway
 from zmart_stream.sandbox.market import Market
 from zmart_stream.sandbox.server import SandboxServer
 from zmart_stream.sandbox.settings import settings_from
 from zmart_stream.sandbox.synthetic import synthetic_market
 
 START = "2026-11-20T10:07:30+00:00"
-WAIT_S = 60.0
+WAIT_S = 180.0
+HOUR_S = 3600.0
+"""A duration that ends when a test lets it end (`Bench.later`), however long the machine stands still."""
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
@@ -80,6 +86,7 @@ class Bench:
         self.http = http
         self.said = said
         self.opened = 0
+        self.ahead_s = 0.0
         self.sockets: list[Socket] = []
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -98,8 +105,13 @@ class Bench:
         async with self.http.get(f"{self.server.url}/_sandbox/state") as reply:
             return dict(await reply.json())
 
+    def later(self, seconds: float = 2 * HOUR_S) -> None:
+        """Let so much of the time pass by which faults and tokens end."""
+        self.ahead_s += seconds
+
     async def calm(self) -> None:
-        """Wait until no fault is in force."""
+        """Let the faults in force end."""
+        self.later()
 
         async def none() -> bool:
             return not (await self.state())["faults"]
@@ -142,19 +154,28 @@ class Bench:
 
 
 @asynccontextmanager
-async def venue(market: Market | None = None, **values: Any) -> AsyncIterator[Bench]:
-    """A venue on a free loopback port with six synthetic contracts, unless the settings say otherwise."""
+async def venue(market: Market | None = None, *, held: bool = False, **values: Any) -> AsyncIterator[Bench]:
+    """A venue on a free loopback port with six synthetic contracts, unless the settings say otherwise.
+
+    `held`: its time stands from the first moment on.
+    """
     settings = settings_from({"start": START, "contracts": 6, **values})
     start = settings.start_ns()
     assert start is not None
     market = market or synthetic_market(seed=settings.seed, contracts=settings.contracts, start=start)
     said: list[str] = []
     server = SandboxServer(settings, market, said.append)
-    await server.start()
-    try:
-        async with aiohttp.ClientSession() as http:
-            bench = Bench(server, http, said)
-            yield bench
-            await asyncio.gather(*(socket.ws.close() for socket in bench.sockets))
-    finally:
-        await server.stop()
+    if held:
+        server.clock.hold(True)
+    async with aiohttp.ClientSession() as http:
+        bench = Bench(server, http, said)
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + bench.ahead_s)
+        with ExitStack() as moved:
+            for module in (faults, floor, gateway):
+                moved.enter_context(patch.object(module, "time", clock))
+            await server.start()
+            try:
+                yield bench
+                await asyncio.gather(*(socket.ws.close() for socket in bench.sockets))
+            finally:
+                await server.stop()
