@@ -11,10 +11,11 @@ from tests.storage.samples import HOUR, QUICK, START, block, closed, opened, wri
 from tests.storage.test_pages import balances, chain
 from tests.storage.test_signals import entry, life, settled, signal
 from zmart_stream.domain.bars import BarsAmended
+from zmart_stream.domain.outbox import OutboxFilled
 from zmart_stream.domain.signals import SignalReceived
 from zmart_stream.storage import tables
 from zmart_stream.storage.integrity import findings
-from zmart_stream.storage.items import OutboxFilled, SnapshotTaken
+from zmart_stream.storage.items import SnapshotTaken
 from zmart_stream.storage.reader import StorageReader
 from zmart_stream.storage.retention import prune
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from tests.storage.samples import HOUR, START, Books, opened, writing
 from zmart_stream.domain.commands import CommandDone
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxEntry, OutboxFilled, OutboxMoved
 from zmart_stream.domain.portfolio import PortfolioChange
 from zmart_stream.domain.signals import (
     AgentOutcome,
@@ -34,14 +35,7 @@ from zmart_stream.domain.signals import (
 )
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.storage import statements, tables
-from zmart_stream.storage.items import (
-    OutboxEntry,
-    OutboxFilled,
-    OutboxMoved,
-    SnapshotTaken,
-    UserRecord,
-    UsersRecorded,
-)
+from zmart_stream.storage.items import SnapshotTaken, UserRecord, UsersRecorded
 from zmart_stream.storage.reader import StorageReader
 from zmart_stream.storage.signal_pages import State, newest
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.market import BarRow
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import EntryState, OutboxEntry
 from zmart_stream.domain.portfolio import EquityMarked, PortfolioChange
 
 
@@ -137,6 +138,50 @@ class Archive(Protocol):
 
     async def signal(self, which: str) -> dict[str, Any] | None:
         """One signal by id with steps, opinions and outcome, JSON-ready; None: there is none."""
+        ...
+
+
+class EntriesAsked(NamedTuple):
+    """Which entries of the outbox are asked for; None, or no ids, leaves a condition out."""
+
+    state: EntryState | None = None
+    endpoint: str | None = None
+    ids: tuple[str, ...] = ()
+
+
+class OutboxStore(Protocol):
+    """What is to be sent, on disk. The reads raise StorageError."""
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """Take `messages` as one unit; never blocks."""
+        ...
+
+    async def waiting(self, limit: int) -> Sequence[OutboxEntry]:
+        """Entries that are pending."""
+        ...
+
+    async def entries(self, asked: EntriesAsked, limit: int, offset: int) -> tuple[Sequence[OutboxEntry], int]:
+        """Entries, newest first, and how many there are of the wanted ones."""
+        ...
+
+
+class Notifications(Protocol):
+    """Who is told of what happens, and what became of it. Its methods raise RequestError and StorageError."""
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        """Every endpoint with circuit and counts, JSON-ready."""
+        ...
+
+    async def listed(self, asked: EntriesAsked, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Entries, newest first, JSON-ready, and how many there are of the wanted ones."""
+        ...
+
+    async def resend(self, ids: Sequence[str], endpoint: str | None) -> int:
+        """Try dead entries anew, those named or all (of an endpoint); how many."""
+        ...
+
+    async def test(self, endpoint: str, who: str) -> dict[str, Any]:
+        """Send a test; where it stands after its first attempt."""
         ...
 
 

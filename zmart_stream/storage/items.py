@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -35,34 +35,6 @@ class OverridesRecorded(Message, frozen=True, kw_only=True, gc=False):
 
     who: str
     values: dict[str, Any]
-
-
-class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something to be sent to one endpoint. `payload` is the body; times are real, ns UTC."""
-
-    id: str  # UUID
-    event_id: str  # the same at every attempt; once an endpoint
-    event_type: str
-    endpoint: str
-    payload: str
-    created: int
-    next_attempt: int
-    attempts: int = 0
-    state: Literal["pending", "delivered", "dead"] = "pending"
-    done: int | None = None
-    last_error: str = ""
-
-
-class OutboxFilled(Message, frozen=True, kw_only=True, gc=False):
-    """What has to be sent: put it with the messages that it tells of, and it is on disk when they are."""
-
-    entries: tuple[OutboxEntry, ...]
-
-
-class OutboxMoved(Message, frozen=True, kw_only=True, gc=False):
-    """Attempts were made: state, attempts, next attempt and last error of the entries as they are now."""
-
-    entries: tuple[OutboxEntry, ...]
 
 
 class UserRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxFilled, OutboxMoved
 from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.signals import SignalEvaluated
 from zmart_stream.storage.items import SnapshotTaken
@@ -30,6 +31,8 @@ def rows_of(message: Message) -> int:
         return max(1, len(message.rows))
     if isinstance(message, SignalEvaluated):
         return 1 + len(message.opinions)
+    if isinstance(message, OutboxFilled | OutboxMoved):
+        return max(1, len(message.entries))
     return 1
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.commands import CommandDone
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxEntry, OutboxFilled, OutboxMoved
 from zmart_stream.domain.signals import (
     SignalDecided,
     SignalEnded,
@@ -21,7 +22,7 @@ from zmart_stream.domain.signals import (
     SubmitSignal,
 )
 from zmart_stream.storage import signal_rows, statements
-from zmart_stream.storage.items import OutboxEntry, OutboxFilled, OutboxMoved, UsersRecorded
+from zmart_stream.storage.items import UsersRecorded
 from zmart_stream.storage.rows import Row, document, many, plain
 from zmart_stream.storage.statements import Statements
 

@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxEntry
+from zmart_stream.domain.ports import EntriesAsked
 from zmart_stream.domain.signals import SignalSettled
 from zmart_stream.storage import tables
-from zmart_stream.storage.items import OutboxEntry, UserRecord
+from zmart_stream.storage.items import UserRecord
 from zmart_stream.storage.pages import BookPages, contract_id
 from zmart_stream.storage.signal_rows import entry_of, opinion_of, settled_of, told_of, user_of
 
@@ -89,6 +91,23 @@ class SignalPages(BookPages):
         waiting = select(table).where(table.c.state == "pending").order_by(table.c.next_attempt_ns, table.c.id)
         return tuple(entry_of(row) for row in await self._page(waiting, limit, 0))
 
+    async def outbox_entries(
+        self, asked: EntriesAsked, limit: int = 100, offset: int = 0
+    ) -> tuple[tuple[OutboxEntry, ...], int]:
+        """What was to be sent, newest first, and how many entries there are of the wanted ones."""
+        table = tables.outbox
+        wanted = _of_entries(asked)
+        newest_first = select(table).where(*wanted).order_by(table.c.created_ns.desc(), table.c.id)
+        rows = await self._page(newest_first, limit, offset)
+        return tuple(entry_of(row) for row in rows), await self._count(table, *wanted)
+
+    async def last_sent_of(self, event_type: str) -> OutboxEntry | None:
+        """The newest entry of a type, wherever it stands."""
+        table = tables.outbox
+        newest_first = select(table).where(table.c.event_type == event_type).order_by(table.c.created_ns.desc())
+        rows = await self._page(newest_first, 1, 0)
+        return entry_of(rows[0]) if rows else None
+
     async def outbox_counts(self) -> dict[str, int]:
         """Entries by state: pending, delivered, dead."""
         async with self._database.reading() as connection:
@@ -144,6 +163,18 @@ def _of_signals(state: State | None, source: str | None, symbol: str | None) -> 
         found.append(_signals.c.source_name == source)
     if symbol is not None:
         found.append(_signals.c.symbol_id == contract_id(symbol))
+    return found
+
+
+def _of_entries(asked: EntriesAsked) -> list[ColumnElement[bool]]:
+    table = tables.outbox
+    found: list[ColumnElement[bool]] = []
+    if asked.state is not None:
+        found.append(table.c.state == asked.state)
+    if asked.endpoint is not None:
+        found.append(table.c.endpoint == asked.endpoint)
+    if asked.ids:
+        found.append(table.c.id.in_(asked.ids))
     return found
 
 

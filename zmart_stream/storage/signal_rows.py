@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxEntry
 from zmart_stream.domain.signals import (
     FINAL,
     Decision,
@@ -24,7 +25,7 @@ from zmart_stream.domain.signals import (
     Status,
 )
 from zmart_stream.engine.ids import symbol_id
-from zmart_stream.storage.items import OutboxEntry, UserRecord
+from zmart_stream.storage.items import UserRecord
 from zmart_stream.storage.rows import Row, document, plain
 
 _SOURCE, _TYPE, _DIRECTION, _SYMBOL = 100, 50, 10, 50

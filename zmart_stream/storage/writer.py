@@ -13,6 +13,7 @@ from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.errors import StorageError
 from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxMoved
 from zmart_stream.domain.portfolio import EquityMarked, FlagsChanged, FundingPaid, SwapMeasured
 from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.signals import SignalSettled
@@ -37,6 +38,7 @@ _UNHURRIED = (
     SwapMeasured,
     FundingPaid,
     SignalSettled,
+    OutboxMoved,
 )
 """Nobody waits to be told of these: they may wait for company. Anything else is committed at once."""
 
