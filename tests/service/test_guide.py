@@ -8,21 +8,28 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.service.harness import FULL_BOOK, PREFIX, Daemon, ask, cli, ending, environment
+from tests.service.stored import rows
 from zmart_stream.app.config import Sources
 from zmart_stream.app.embed import running
 
 CONTRACTS = 16
-SETS = (f"sandbox.contracts={CONTRACTS}", "sandbox.speed=120", "portfolio.automatic=false", *FULL_BOOK)
+SETS = (
+    f"sandbox.contracts={CONTRACTS}",
+    "sandbox.speed=120",
+    "portfolio.automatic=false",
+    # of market time: what is the default, a minute and a quarter of an hour, passes within seconds here
+    "signals.dedupe_s=86400",
+    "signals.expires_in_s=86400",
+    *FULL_BOOK,
+)
 
 INITIALIZE = "curl -X POST http://localhost:5000/api/symbol-mgmt/initialize-sample-data"
 PORTFOLIO = "curl -X GET http://localhost:5000/api/symbol-mgmt/portfolio"
@@ -79,7 +86,7 @@ def test_the_curl_lines_of_the_guide(daemon: Daemon) -> None:
     assert (empty["success"], empty["holdings"]) == (True, [])
     scores = curl(daemon, CALCULATE)
     assert scores["symbols_processed"] == CONTRACTS
-    best = next(row for row in daemon.rankings() if row["eligible"])
+    best = daemon.until("a contract that may come in", lambda: [row for row in daemon.rankings() if row["eligible"]])[0]
     added = curl(daemon, ADD, uuid_here=best["symbol_id"])
     assert added["success"] is True, added
     [change] = [change for change in added["changes"] if change["kind"] == "add"]
@@ -89,11 +96,16 @@ def test_the_curl_lines_of_the_guide(daemon: Daemon) -> None:
     assert (again["success"], again["code"]) == (False, "already_in_book")
     judged = curl(daemon, SIGNAL)
     assert judged["success"] is True, judged
-    assert judged["status"] in {"declined", "acted", "no_action"}, "a market signal is judged at once"
-    assert judged["decision"]["symbol"], "its target is chosen"
-    assert len(judged["opinions"]) == 6
-    repeated = curl(daemon, SIGNAL)
+    if judged["status"] == "received":  # a machine that stood still cut the feed off: then it waits for the hold's end
+        assert judged["decision"] is None
+    else:
+        assert judged["status"] in {"declined", "acted", "no_action"}, "a market signal is judged at once"
+        assert judged["decision"]["symbol"], "its target is chosen"
+        assert len(judged["opinions"]) == 6
+    repeated = daemon.until("its judgement", lambda: (r := curl(daemon, SIGNAL))["status"] != "received" and r)
     assert (repeated["signal_id"], repeated["repeated"]) == (judged["signal_id"], True)
+    assert repeated["status"] in {"declined", "acted", "no_action"}
+    assert repeated["decision"]["symbol"] == (judged["decision"] or repeated["decision"])["symbol"]
 
 
 @pytest.mark.parametrize(
@@ -110,10 +122,15 @@ def test_every_reading_endpoint_answers(daemon: Daemon, path: str) -> None:
     assert reply["as_of"].endswith("Z")
 
 
+def candidates(daemon: Daemon, held: set[str]) -> list[str]:
+    """The contracts that pass every gate and are not in the book, best first."""
+    return [row["symbol"] for row in daemon.rankings() if row["eligible"] and row["symbol"] not in held]
+
+
 def test_the_book_by_hand_from_the_command_line(daemon: Daemon) -> None:
     daemon.post("initialize-sample-data")
     held = {holding["symbol"] for holding in daemon.portfolio()["holdings"]}
-    one, two = [row["symbol"] for row in daemon.rankings() if row["eligible"] and row["symbol"] not in held][:2]
+    one, two = daemon.until("two that may come in", lambda: len(free := candidates(daemon, held)) >= 2 and free[:2])
 
     def said(*arguments: str) -> Any:
         done = cli("portfolio", *arguments, "--url", daemon.url, "--json")
@@ -178,9 +195,8 @@ def test_users_are_named_tokens_that_the_database_follows(daemon: Daemon) -> Non
     assert [user["name"] for user in curl(daemon, f"curl -s {bearer} {users}")["users"]] == ["anna", "bob"]
 
     def stored() -> list[tuple[str, bool]]:
-        with closing(sqlite3.connect(f"file:{daemon.state / 'zmart.db'}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT name, revoked_at IS NULL FROM users ORDER BY name").fetchall()
-        return [(name, bool(valid)) for name, valid in rows]
+        found = rows(daemon.state, "SELECT name, revoked_at IS NULL AS valid FROM users ORDER BY name")
+        return [(row["name"], bool(row["valid"])) for row in found]
 
     daemon.until("users in the database", lambda: stored() == [("anna", True), ("bob", False)])
 

@@ -62,7 +62,7 @@ def test_a_record_becomes_bars_that_equal_it(tmp_path: Path, seed: int) -> None:
         assert began - STARTS_AT.value >= 15 * 24 * HOUR_NS
         first = began // HOUR_NS * HOUR_NS + HOUR_NS
         query = "select max(start_ns) as newest from bar_blocks where interval_s = 3600"
-        daemon.until("two hours", lambda: stored.rows(daemon.state, query)[0]["newest"] >= first + HOUR_NS)
+        daemon.until("two hours", lambda: (stored.rows(daemon.state, query)[0]["newest"] or 0) >= first + HOUR_NS)
         lots = {row["symbol"]: row["multiplier"] for row in daemon.get("symbols")["symbols"]}
         expected = hours_of(record, first - 24 * HOUR_NS, first + 2 * HOUR_NS)
         assert len(expected) >= 25 * len(COINS)
@@ -79,7 +79,10 @@ def differing(
     wrong = []
     for (coin, start), wanted in expected.items():
         symbol = {"BTCUSDT": "XBTUSDTM"}.get(coin, f"{coin}M")
-        bar = found[symbol, start]
+        bar = found.get((symbol, start))
+        if bar is None:
+            wrong.append(f"{symbol} {start}: not known")
+            continue
         coins = bar.ohlcv[4] * lots[symbol]
         if bar.ohlcv[:4] != pytest.approx(wanted[:4], rel=1e-12) or coins != pytest.approx(wanted[4], rel=1e-9):
             wrong.append(f"{symbol} {start}: {bar}, the record says {wanted}")

