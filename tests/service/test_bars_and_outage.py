@@ -17,7 +17,9 @@ from tests.service.harness import FULL_BOOK, HOUR_NS, STEP_S, Daemon, Json, Sand
 SPEED = 900  # four seconds an hour
 SLACK_NS = 2 * SPEED * 1_000_000_000  # the venue's clock may be two seconds ahead before anybody notices
 WHOLE_HOURS = 3
-OUTAGE_HOURS = 4
+OUTAGE_HOURS = 6
+PROVEN_HOURS = 3  # of it: what surely lies within, though this process may stand still for some hours of market time
+TRIES = 5
 EAGER = (
     *FULL_BOOK,
     "portfolio.replace_margin=0",
@@ -70,6 +72,28 @@ class Pair:
         """Wait until nothing waits for its repair."""
         return self.daemon.repaired()
 
+    def lost(self) -> int:
+        """Connections that ended so far."""
+        return int(sum(self.daemon.status()["feed"]["reconnects"].values()))
+
+    def holding(self, word: str = "") -> Json:
+        """Wait until the book holds for a reason with `word` in it; the book then."""
+
+        def look() -> Json | None:
+            book = self.daemon.portfolio()
+            return book if book["hold"] and word in str(book["hold_reason"]) else None
+
+        found = self.daemon.until(f"the hold {word}", look)
+        assert found is not None
+        return found
+
+    def unchanged_to_the_end(self, held: Json) -> None:
+        """Wait for the end of a hold; at every look until then the book is as it was."""
+        while (book := self.daemon.portfolio())["hold"]:
+            assert fingerprint(book) == fingerprint(held)
+            self.daemon.check_alive()
+            time.sleep(STEP_S)
+
 
 def nanoseconds(iso: str) -> int:
     return int(datetime.fromisoformat(iso).timestamp() * 1000) * 1_000_000
@@ -96,16 +120,23 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair = Pair(tmp_path_factory.mktemp("bars"))
     with ending(pair.venue, pair.daemon):
         pair.daemon.book_ready()
+        pair.daemon.until("topics", pair.daemon.covered)
         yield pair
 
 
 def test_every_closed_bar_of_a_gap_free_session_is_the_venues_kline(pair: Pair) -> None:
-    first = pair.first_whole()
-    pair.closed_past(first + (WHOLE_HOURS - 1) * HOUR_NS)
     followed = pair.followed()
     assert len(followed) >= 20
-    bars = stored.agreed(pair.daemon, pair.venue, followed, first, first + WHOLE_HOURS * HOUR_NS)
-    assert len({start for _, start in bars}) == WHOLE_HOURS
+    for _ in range(TRIES):
+        lost, first = pair.lost(), pair.first_whole()
+        pair.closed_past(first + (WHOLE_HOURS - 1) * HOUR_NS)
+        bars = stored.agreed(pair.daemon, pair.venue, followed, first, first + WHOLE_HOURS * HOUR_NS)
+        assert len({start for _, start in bars}) == WHOLE_HOURS
+        if pair.lost() == lost:
+            break
+        pair.daemon.until("topics", pair.daemon.covered)  # the machine stood still: that was no gap-free session
+    else:
+        pytest.fail("no session without a gap")
     from_trades = [key for key, bar in bars.items() if key[0] in followed and not bar.amended]
     late = pair.daemon.status()["counts"]["late"]
     assert len(from_trades) >= WHOLE_HOURS * len(followed) - late, "a bar of a gap-free session was fetched, not built"
@@ -124,14 +155,9 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
     daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
     hour, quiet = pair.hour(), nanoseconds(daemon.status()["as_of"])
     pair.venue.fault("outage", duration=OUTAGE_HOURS * 3600 / SPEED)
-    daemon.until("the hold", lambda: daemon.portfolio()["hold"])
-    held = daemon.portfolio()
+    held = pair.holding()
     assert held["hold_reason"]
-    before = fingerprint(held)
-    while (book := daemon.portfolio())["hold"]:
-        assert fingerprint(book) == before
-        daemon.check_alive()
-        time.sleep(STEP_S)
+    pair.unchanged_to_the_end(held)
     periods = daemon.until("the hold's end on disk", lambda: ended_holds(state, quiet))
     off = periods[0][1]
     assert off is not None
@@ -140,10 +166,10 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
 
     followed = pair.followed()
     missed = stored.agreed(daemon, pair.venue, followed, hour, off // HOUR_NS * HOUR_NS)
-    assert len({start for _, start in missed}) >= 3, "the outage was too short to prove anything"
+    assert len({start for _, start in missed}) >= PROVEN_HOURS, "the outage was too short to prove anything"
     within = hour + OUTAGE_HOURS * HOUR_NS
     repaired = [bar for (symbol, at), bar in missed.items() if bar.amended and symbol in followed and at < within]
-    assert len(repaired) >= 3 * len(followed)
+    assert len(repaired) >= PROVEN_HOURS * len(followed)
     assert max(bar.stored_at for bar in repaired) <= off, "the book acted before the gap was repaired"
 
     daemon.until("the book to act again", lambda: [row for row in stored.history(state) if row["ts_ns"] >= off])
@@ -155,19 +181,22 @@ def test_an_outage_of_several_bars_changes_nothing_until_it_is_repaired(pair: Pa
 def test_a_cut_that_nobody_noticed_for_hours_is_repaired_from_its_beginning(pair: Pair) -> None:
     """The venue freezes: until a ping stays unanswered, hours close that look whole."""
     daemon, state = pair.daemon, pair.state
-    pair.repaired()
     half = HOUR_NS // 2  # what is left of the hour and its grace is shorter than any unanswered ping
-    daemon.until("half an hour", lambda: nanoseconds(daemon.status()["as_of"]) % HOUR_NS > half)
-    hour = pair.hour()
-    lost = sum(daemon.status()["feed"]["reconnects"].values())
-    pair.venue.send(signal.SIGSTOP)
-    try:
-        daemon.until("the loss", lambda: sum(daemon.status()["feed"]["reconnects"].values()) > lost)
-        closed = newest_block(state)
-    finally:
-        pair.venue.send(signal.SIGCONT)
-    assert closed >= hour, "it was noticed within the hour: nothing is proven"
-    daemon.until("topics", daemon.covered)
+    for _ in range(TRIES):
+        pair.repaired()
+        daemon.until("half an hour", lambda: nanoseconds(daemon.status()["as_of"]) % HOUR_NS > half)
+        hour, lost = pair.hour(), pair.lost()
+        pair.venue.send(signal.SIGSTOP)
+        try:
+            daemon.until("the loss", lambda before=lost: pair.lost() > before)
+            closed = newest_block(state)
+        finally:
+            pair.venue.send(signal.SIGCONT)
+        daemon.until("topics", daemon.covered)
+        if closed >= hour:
+            break
+    else:
+        pytest.fail("it was noticed within the hour each time: nothing is proven")
     pair.closed_past(pair.hour() + HOUR_NS)
     stored.agreed(daemon, pair.venue, pair.followed(), hour, newest_block(state))
 
@@ -176,13 +205,15 @@ def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:
     daemon, state = pair.daemon, pair.state
     daemon.until("a book that acts", lambda: not daemon.portfolio()["hold"])
     before = nanoseconds(daemon.status()["as_of"])
-    pair.venue.fault("service_status", status="close", duration=9.0)
-    daemon.until("the hold", lambda: daemon.status()["book"]["hold"])
-    assert "venue_status" in str(daemon.status()["book"]["hold_reason"])
-    book = fingerprint(daemon.portfolio())
-    daemon.until("the venue to open", lambda: daemon.status()["venue"]["status"] == "open")
-    assert fingerprint(daemon.portfolio()) == book
-    daemon.until("the hold's end", lambda: not daemon.status()["book"]["hold"])
+    pair.venue.fault("service_status", status="close")
+    held = pair.holding("venue_status")
+    pair.closed_past(pair.hour() + HOUR_NS)
+    now = daemon.portfolio()
+    assert now["hold"]
+    assert fingerprint(now) == fingerprint(held)
+    pair.venue.fault("service_status", status="open")
+    pair.unchanged_to_the_end(held)
+    assert daemon.status()["venue"]["status"] == "open"
     periods = daemon.until("the hold's end on disk", lambda: ended_holds(state, before))
-    assert "venue_status" in periods[0][2]
+    assert any("venue_status" in reason for _, _, reason in periods)
     assert stored.changed_while_held(state, periods) == []
