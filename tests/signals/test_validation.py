@@ -63,6 +63,8 @@ def test_the_guides_own_bodies_are_valid() -> None:
         ({"signal_direction": "buy"}, ("signal_direction", "buy", "invalid")),
         ({"signal_data": {"a": "x" * 16384}}, ("signal_data", 16392, "too_large")),
         ({"signal_data": nested(17)}, ("signal_data", None, "invalid")),
+        ({"signal_data": {"a": [1, {"b": 2**63}]}}, ("signal_data", None, "invalid")),
+        ({"idempotency_key": "k\udcff"}, ("idempotency_key", "k?", "invalid")),
         ({"idempotency_key": ""}, ("idempotency_key", "", "invalid")),
         ({"idempotency_key": "k" * 129}, ("idempotency_key", "k" * 80 + "…", "invalid")),
         ({"expires_in_s": 0.0}, ("expires_in_s", 0.0, "invalid")),

@@ -30,7 +30,7 @@ from zmart_stream.portfolio.book import check_book
 from zmart_stream.scoring.base import Scorer
 from zmart_stream.scoring.registry import build_scorers as build_named
 
-FORMAT = 2
+FORMAT = 3
 HOUR_NS = 3600 * NS
 
 

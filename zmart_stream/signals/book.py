@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-import msgspec
-
+from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import SignalSettings
 from zmart_stream.domain.signals import (
@@ -25,7 +24,10 @@ from zmart_stream.signals.records import Records
 from zmart_stream.signals.register import Register
 from zmart_stream.signals.scorecard import Scorecards
 from zmart_stream.signals.statistics import Statistics
-from zmart_stream.signals.validation import data_bytes
+from zmart_stream.signals.validation import NS, data_bytes
+
+MOST_SPENT = 1000
+"""Expiries of signals that wait no longer, kept before they are swept out."""
 
 
 class SignalBook:
@@ -42,6 +44,7 @@ class SignalBook:
         self.cards = Scorecards(settings)
         self.statistics = Statistics()
         self.records = Records()
+        self._dedupe_ns = int(settings.dedupe_s * NS)
         self._expiries: list[tuple[int, str]] = []
         self._opinions: dict[str, tuple[Opinion, ...]] = {}  # evaluated, not decided: within a cascade
         self._take: dict[type[Message], Callable[[Any], None]] = {
@@ -52,6 +55,11 @@ class SignalBook:
             SignalEnded: self._ended,
             SignalSettled: self._settled,
         }
+
+    def reconfigure(self, settings: SignalSettings) -> None:
+        """Remember by `settings` from now on."""
+        self._dedupe_ns = int(settings.dedupe_s * NS)
+        self.cards.reconfigure(settings)
 
     def apply(self, message: Message) -> None:
         """Take over a step of a signal's life. Raises KeyError for any other message."""
@@ -85,7 +93,7 @@ class SignalBook:
     def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
         return {
-            "waiting": [msgspec.to_builtins(signal) for signal in self.waiting.values()],
+            "waiting": list(self.waiting),
             "register": self.register.snapshot(),
             "outcomes": self.outcomes.snapshot(),
             "cards": self.cards.snapshot(),
@@ -98,20 +106,22 @@ class SignalBook:
         self.waiting.clear()
         self.waiting_bytes = 0
         self._expiries.clear()
-        for signal in state["waiting"]:
-            self._wait(msgspec.convert(signal, Signal))
-        heapify(self._expiries)
         self.register.restore(state["register"])
         self.outcomes.restore(state["outcomes"])
         self.cards.restore(state["cards"])
         self.statistics.restore(state["statistics"])
         self.records.restore(state["records"])
+        for signal_id in state["waiting"]:
+            record = self.records.get(signal_id)
+            if record is None:
+                raise SnapshotError(f"signals: {signal_id} waits and has no record")
+            self._wait(record.signal)
 
     # -- the steps ---------------------------------------------------------------------------------------------------
 
     def _received(self, message: SignalReceived) -> None:
         signal = message.signal
-        self.register.put(signal)
+        self.register.put(signal, self._dedupe_ns)
         self.records.open(signal)
         self.statistics.count("received", signal)
         self._wait(signal)
@@ -148,17 +158,12 @@ class SignalBook:
             self.statistics.took("evaluated_to_decided", message.ts - record.steps[-1].ts)
             record.decision = decision
             self.records.move(record, status, message.ts, decision.reason)
-        answer = self.register.get(signal.id)
-        if answer is not None:
-            answer.status, answer.approved, answer.p = status, decision.approved, decision.p
-            answer.action, answer.symbol = decision.plan.action, decision.plan.symbol
+        self.register.decided(signal.id, status, decision)
 
     def _ended(self, message: SignalEnded) -> None:
         waited = self._wait_no_longer(message.signal_id)
         self.statistics.because(message.reason)
-        answer = self.register.get(message.signal_id)
-        if answer is not None:
-            answer.status = message.status
+        self.register.ended(message.signal_id, message.status)
         record = self.records.get(message.signal_id)
         if record is None:
             return
@@ -176,7 +181,7 @@ class SignalBook:
         self.statistics.settled(message)
         record = self.records.get(message.signal_id)
         if record is not None:
-            record.settled = message
+            self.records.settle(record, message)
 
     def _is_news(self, message: Message, after: str) -> bool:
         """Whether a stored message tells what this state does not know."""
@@ -201,4 +206,7 @@ class SignalBook:
         signal = self.waiting.pop(signal_id, None)
         if signal is not None:
             self.waiting_bytes -= data_bytes(signal.data)
+            if len(self._expiries) > MOST_SPENT + 2 * len(self.waiting):
+                self._expiries = [(waiting.expires, waiting.id) for waiting in self.waiting.values()]
+                heapify(self._expiries)
         return signal

@@ -10,7 +10,7 @@ from zmart_stream.domain.errors import PluginFaultError
 from zmart_stream.domain.signals import LEAST_P, MOST_P, Opinion, Reason
 from zmart_stream.market.views import BookView, MarketView
 from zmart_stream.signals.base import Agent, Case, Detector, Finding
-from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes
+from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes, is_storable
 
 MOST_REASONS = 32
 
@@ -73,7 +73,7 @@ def asked(agent: Agent, case: Case, view: BookView) -> Opinion:
     if not 0 < len(reasons) <= MOST_REASONS or not all(isinstance(each, Reason) for each in reasons):
         raise PluginFaultError(f"{agent.name}: an opinion says why, in 1 to {MOST_REASONS} reasons")
     if any(not _is_finite(each.numbers) for each in told.reasons) or not _is_finite(told.ages):
-        raise PluginFaultError(f"{agent.name}: numbers of reasons and ages are finite")
+        raise PluginFaultError(f"{agent.name}: numbers of reasons and ages are finite, whole ones of 64 bits")
     if told.stance == "abstain":
         return told
     p: Any = told.p
@@ -116,4 +116,10 @@ def _problem(finding: Finding, view: MarketView, limit: int) -> str:
 
 
 def _is_finite(numbers: Mapping[str, Any]) -> bool:
-    return all(not isinstance(value, float) or value - value == 0.0 for value in numbers.values())
+    for value in numbers.values():
+        if isinstance(value, float):
+            if value - value != 0.0:
+                return False
+        elif isinstance(value, int) and not is_storable(value):
+            return False
+    return True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import nan
 from typing import Any
 
 import msgspec
 
 from zmart_stream.domain.signals import AgentOutcome, Direction, Opinion, SignalDecided, SignalSettled
+from zmart_stream.signals.packed import joined, opened, packed
 
 MOST = 10_000
 """Outcomes waited for at most."""
@@ -20,7 +22,7 @@ PriceAt = Callable[[str, int], float]
 """(symbol, ns) -> price that held then, or the nearest known; nan if none is."""
 
 
-class Awaited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Awaited(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A decided signal whose horizon has not passed."""
 
     due: int  # ns
@@ -39,13 +41,16 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     agents: tuple[tuple[str, float], ...]
 
 
+_awaited = msgspec.msgpack.Decoder(Awaited).decode
+
+
 class Outcomes:
-    """Decided signals by the time at which they are settled."""
+    """Decided signals by the time at which they are settled; each is kept as it goes into a snapshot."""
 
     def __init__(self) -> None:
         self.unmeasured = 0  # without a price, or beyond the bounds
         self._heap: list[tuple[int, str]] = []
-        self._awaited: dict[str, Awaited] = {}
+        self._awaited: dict[str, bytes] = {}
         self._counts: dict[tuple[str, str], int] = {}
 
     def __len__(self) -> int:
@@ -68,7 +73,7 @@ class Outcomes:
             self.unmeasured += 1
             return
         self._counts[whose] = self._counts.get(whose, 0) + 1
-        self._awaited[signal.id] = Awaited(
+        awaited = Awaited(
             due=decided.due,
             signal_id=signal.id,
             source=signal.source,
@@ -84,43 +89,42 @@ class Outcomes:
             p=decided.decision.p,
             agents=tuple((each.agent, each.p) for each in opinions if each.stance != "abstain"),
         )
+        self._awaited[signal.id] = packed(awaited)
         heappush(self._heap, (decided.due, signal.id))
 
     def take(self, signal_id: str) -> Awaited | None:
         """Wait no longer for this one."""
-        awaited = self._awaited.pop(signal_id, None)
-        if awaited is not None:
-            whose = (awaited.owner, awaited.source)
-            self._counts[whose] -= 1
-            if not self._counts[whose]:
-                del self._counts[whose]
-            self._skip()
+        row = self._awaited.pop(signal_id, None)
+        if row is None:
+            return None
+        awaited = _awaited(row)
+        whose = (awaited.owner, awaited.source)
+        self._counts[whose] -= 1
+        if not self._counts[whose]:
+            del self._counts[whose]
+        self._skip()
         return awaited
 
     def settle(self, ts: int, price_at: PriceAt) -> SignalSettled | None:
         """The outcome of the earliest signal due at `ts`, None if none is due or its price is not known."""
         if not self._heap or self._heap[0][0] > ts:
             return None
-        awaited = self._awaited[self._heap[0][1]]
-        self.take(awaited.signal_id)
-        now = price_at(awaited.symbol, awaited.due)
-        if not now > 0.0:
+        awaited = self.take(self._heap[0][1])
+        now = nan if awaited is None else price_at(awaited.symbol, awaited.due)
+        if awaited is None or not now > 0.0:
             self.unmeasured += 1
             return None
         return settled(awaited, ts, now)
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
-        return {
-            "unmeasured": self.unmeasured,
-            "awaited": [msgspec.to_builtins(awaited) for awaited in self._awaited.values()],
-        }
+        return {"unmeasured": self.unmeasured, "awaited": joined(self._awaited.values())}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a snapshot."""
+        """Take over a snapshot. Raises msgspec.ValidationError for rows that are none."""
         self.unmeasured = state["unmeasured"]
-        awaited = [msgspec.convert(each, Awaited) for each in state["awaited"]]
-        self._awaited = {each.signal_id: each for each in awaited}
+        awaited = opened(state["awaited"], Awaited)
+        self._awaited = {each.signal_id: packed(each) for each in awaited}
         self._heap = [(each.due, each.signal_id) for each in awaited]
         heapify(self._heap)
         self._counts = {}

@@ -17,6 +17,7 @@ from zmart_stream.domain.signals import (
     SignalSettled,
     Status,
 )
+from zmart_stream.signals.packed import joined, opened, packed
 
 MOST_FINISHED = 200
 """Signals kept here after their end; the store has all of them."""
@@ -55,11 +56,13 @@ class Records:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
         self._finished: dict[str, None] = {}
+        self._packed: dict[str, bytes] = {}  # those that did not change since they were packed
 
     def open(self, signal: Signal) -> Record:
         """A signal came in."""
         step = Step(status="received", ts=signal.received)
         record = self._records[signal.id] = Record(signal=signal, status="received", steps=[step])
+        self._packed[signal.id] = packed(record)  # at once: thousands may come to wait before the next snapshot
         return record
 
     def get(self, signal_id: str) -> Record | None:
@@ -67,11 +70,17 @@ class Records:
         return self._records.get(signal_id)
 
     def move(self, record: Record, status: Status, ts: int, reason: str = "") -> None:
-        """A signal reached `status`."""
+        """A signal reached `status`; what else its record has to say of that was written before."""
+        self._packed.pop(record.signal.id, None)
         record.status = status
         record.steps.append(Step(status=status, ts=ts, reason=reason))
         if record.is_final:
             self._finish(record)
+
+    def settle(self, record: Record, outcome: SignalSettled) -> None:
+        """An outcome is known."""
+        self._packed.pop(record.signal.id, None)
+        record.settled = outcome
 
     def of(self, statuses: tuple[Status, ...] | None = None) -> list[Record]:
         """Signals in these states (None: all), newest first."""
@@ -80,13 +89,16 @@ class Records:
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
-        records = [msgspec.to_builtins(record) for record in self._records.values()]
-        return {"records": records, "finished": list(self._finished)}
+        for signal_id, record in self._records.items():
+            if signal_id not in self._packed:
+                self._packed[signal_id] = packed(record)
+        rows = [self._packed[signal_id] for signal_id in self._records]
+        return {"records": joined(rows), "finished": list(self._finished)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a snapshot."""
-        records = [msgspec.convert(record, Record) for record in state["records"]]
-        self._records = {record.signal.id: record for record in records}
+        """Take over a snapshot. Raises msgspec.ValidationError for rows that are none."""
+        self._packed.clear()
+        self._records = {record.signal.id: record for record in opened(state["records"], Record)}
         self._finished = dict.fromkeys(state["finished"])
 
     def _finish(self, record: Record) -> None:
@@ -96,3 +108,4 @@ class Records:
             oldest = next(iter(self._finished))
             del self._finished[oldest]
             del self._records[oldest]
+            self._packed.pop(oldest, None)

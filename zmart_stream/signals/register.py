@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Literal
 
 import msgspec
 
-from zmart_stream.domain.signals import Action, Problem, Signal, Status
+from zmart_stream.domain.signals import Action, Decision, Problem, Signal, Status
+from zmart_stream.signals.packed import joined, opened, packed
 
 NS = 1_000_000_000
 KEPT_NS = 86_400 * NS
 """How long a key is remembered."""
 
 MOST_ANSWERS = 20_000
-"""Signals remembered at most; 200 a second fill a dedupe window of a minute with 12 000."""
+"""Signals with a key remembered at most, and as many without; 200 a second fill a window of a minute with 12 000."""
 
 MOST_SOURCES = 200
 """Source names of one owner."""
@@ -22,7 +24,7 @@ MOST_SOURCES_OF_ALL = 2000
 Content = tuple[str, str, str, str, str]
 
 
-class Answer(msgspec.Struct, kw_only=True, gc=False):
+class Answer(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """What a signal was answered, as it stands by now."""
 
     id: str
@@ -37,20 +39,31 @@ class Answer(msgspec.Struct, kw_only=True, gc=False):
     symbol: str | None = None
 
 
+_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
 def content_of(signal: Signal) -> Content:
     """What makes two signals the same: owner, source, contract, type, direction."""
     return (signal.owner, signal.source, signal.symbol or "", signal.signal_type, signal.direction)
 
 
 class Register:
-    """Bounded: the newest `MOST_ANSWERS` signals of the last day; owners of sources are kept for good."""
+    """Bounded: keys of the last day and signals without one of the dedupe window, the newest `MOST_ANSWERS` of each.
+
+    Owners of sources are kept for good. An answer is kept as it goes into a snapshot, and read when it is asked for.
+    """
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}  # source -> owner
         self._counts: dict[str, int] = {}  # owner -> its sources
-        self._answers: dict[str, Answer] = {}  # by id, oldest first
+        self._answers: dict[str, bytes] = {}  # by id, in the order of arrival
+        self._keyed: deque[tuple[int, str]] = deque()  # (first, id), oldest first
+        self._others: deque[tuple[int, str]] = deque()
         self._keys: dict[tuple[str, str], str] = {}
         self._contents: dict[Content, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
 
     def refusal(self, source: str, owner: str) -> Problem | None:
         """Why `owner` may not speak as `source`, None if it may."""
@@ -68,63 +81,80 @@ class Register:
     def repeated(self, signal: Signal, dedupe_ns: int) -> tuple[Answer, Literal["key", "content"]] | None:
         """The signal that `signal` repeats: the same key of the same owner, or the same content within `dedupe_ns`."""
         if signal.idempotency_key is not None:
-            found = self._answers.get(self._keys.get((signal.owner, signal.idempotency_key), ""))
+            found = self.get(self._keys.get((signal.owner, signal.idempotency_key), ""))
             if found is not None and signal.received - found.first < KEPT_NS:
                 return found, "key"
-        found = self._answers.get(self._contents.get(content_of(signal), ""))
+        found = self.get(self._contents.get(content_of(signal), ""))
         if found is not None and signal.received - found.first < dedupe_ns:
             return found, "content"
         return None
 
-    def put(self, signal: Signal) -> None:
-        """Remember an accepted signal."""
+    def put(self, signal: Signal, dedupe_ns: int) -> None:
+        """Remember an accepted signal, and drop what is past `dedupe_ns`, a day or the bound."""
         if signal.source not in self._owners:
             self._owners[signal.source] = signal.owner
             self._counts[signal.owner] = self._counts.get(signal.owner, 0) + 1
-        content = content_of(signal)
-        self._answers[signal.id] = Answer(
+        answer = Answer(
             id=signal.id,
             first=signal.received,
             owner=signal.owner,
             key=signal.idempotency_key,
-            content=content,
+            content=content_of(signal),
             status="received",
         )
-        self._contents[content] = signal.id
-        if signal.idempotency_key is not None:
-            self._keys[signal.owner, signal.idempotency_key] = signal.id
-        self._forget(signal.received)
+        self._answers[answer.id] = packed(answer)
+        self._index(answer)
+        self._forget(self._keyed, signal.received - KEPT_NS)
+        self._forget(self._others, signal.received - dedupe_ns)
 
     def get(self, signal_id: str) -> Answer | None:
         """Where a signal stands, None once it is forgotten."""
-        return self._answers.get(signal_id)
+        row = self._answers.get(signal_id)
+        return None if row is None else _answer(row)
+
+    def decided(self, signal_id: str, status: Status, decision: Decision) -> None:
+        """A signal was decided."""
+        answer = self.get(signal_id)
+        if answer is not None:
+            answer.status, answer.approved, answer.p = status, decision.approved, decision.p
+            answer.action, answer.symbol = decision.plan.action, decision.plan.symbol
+            self._answers[signal_id] = packed(answer)
+
+    def ended(self, signal_id: str, status: Status) -> None:
+        """A signal is through."""
+        answer = self.get(signal_id)
+        if answer is not None:
+            answer.status = status
+            self._answers[signal_id] = packed(answer)
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
-        return {
-            "owners": dict(self._owners),
-            "answers": [msgspec.to_builtins(answer) for answer in self._answers.values()],
-        }
+        return {"owners": dict(self._owners), "answers": joined(self._answers.values())}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a snapshot."""
+        """Take over a snapshot. Raises msgspec.ValidationError for rows that are none."""
+        for kept in (self._counts, self._answers, self._keyed, self._others, self._keys, self._contents):
+            kept.clear()
         self._owners = dict(state["owners"])
-        self._counts = {}
         for owner in self._owners.values():
             self._counts[owner] = self._counts.get(owner, 0) + 1
-        answers = [msgspec.convert(answer, Answer) for answer in state["answers"]]
-        self._answers = {answer.id: answer for answer in answers}
-        self._contents = {answer.content: answer.id for answer in answers}
-        self._keys = {(answer.owner, answer.key): answer.id for answer in answers if answer.key is not None}
+        for answer in opened(state["answers"], Answer):
+            self._answers[answer.id] = packed(answer)
+            self._index(answer)
 
-    def _forget(self, now: int) -> None:
-        """Drop the oldest while there are too many or they are too old."""
-        while self._answers:
-            oldest = next(iter(self._answers.values()))
-            if len(self._answers) <= MOST_ANSWERS and now - oldest.first < KEPT_NS:
-                return
-            del self._answers[oldest.id]
-            if self._contents.get(oldest.content) == oldest.id:
-                del self._contents[oldest.content]
-            if oldest.key is not None and self._keys.get((oldest.owner, oldest.key)) == oldest.id:
-                del self._keys[oldest.owner, oldest.key]
+    def _index(self, answer: Answer) -> None:
+        self._contents[answer.content] = answer.id
+        if answer.key is None:
+            self._others.append((answer.first, answer.id))
+        else:
+            self._keys[answer.owner, answer.key] = answer.id
+            self._keyed.append((answer.first, answer.id))
+
+    def _forget(self, order: deque[tuple[int, str]], until: int) -> None:
+        """Drop the oldest while there are too many or they came at `until` (ns) or before."""
+        while order and (len(order) > MOST_ANSWERS or order[0][0] <= until):
+            dropped = _answer(self._answers.pop(order.popleft()[1]))
+            if self._contents.get(dropped.content) == dropped.id:
+                del self._contents[dropped.content]
+            if dropped.key is not None and self._keys.get((dropped.owner, dropped.key)) == dropped.id:
+                del self._keys[dropped.owner, dropped.key]

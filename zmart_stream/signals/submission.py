@@ -6,7 +6,7 @@ from typing import Protocol
 
 from zmart_stream.domain.settings import SignalSettings
 from zmart_stream.domain.signals import Direction, Signal, SubmitSignal
-from zmart_stream.signals.validation import MOST_EXPIRY_S, MOST_KEY, MOST_NAME, NS, symbol_of
+from zmart_stream.signals.validation import MOST_EXPIRY_S, MOST_KEY, MOST_NAME, NS, symbol_of, writable
 
 MOST_TYPE = 32
 
@@ -29,16 +29,16 @@ def signal_of(command: SubmitSignal, names: Names, settings: SignalSettings, *, 
     key = command.idempotency_key
     return Signal(
         id=names.new_id(),
-        source=command.source_name[:MOST_NAME],
+        source=writable(command.source_name[:MOST_NAME]),
         owner=command.owner,
         who=command.who,
-        signal_type=command.signal_type[:MOST_TYPE],
+        signal_type=writable(command.signal_type[:MOST_TYPE]),
         strength=_share(command.signal_strength),
         confidence=_share(command.confidence_level),
         direction=direction,
         symbol=symbol_of(command, names.find),
         data=command.signal_data if is_valid else {},
-        idempotency_key=None if key is None else key[:MOST_KEY],
+        idempotency_key=None if key is None else writable(key[:MOST_KEY]),
         received=command.ts,
         expires=_expires(command, settings) if is_valid else command.ts,
     )

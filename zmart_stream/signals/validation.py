@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -46,12 +46,22 @@ def symbol_of(command: SubmitSignal, find: FindSymbol) -> str | None:
 
 def shown(value: object) -> Figure:
     """A value as it may be repeated: cut, and never anything but a scalar."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0.0 else str(value)
-    text = str(value)
+    if isinstance(value, int):
+        return value if is_storable(value) else f"{value:.3e}"
+    if value is None or isinstance(value, float):
+        return value if value is None or value - value == 0.0 else str(value)
+    text = writable(str(value))
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def writable(text: str) -> str:
+    """`text` with a question mark for what no encoding can write: a header's bytes may come as such."""
+    return text.encode(errors="replace").decode()
+
+
+def is_storable(number: int) -> bool:
+    """Whether 64 bits hold it, as snapshots and captures have them."""
+    return -(1 << 63) <= number < 1 << 63
 
 
 def _name(command: SubmitSignal) -> list[Problem]:
@@ -103,6 +113,8 @@ def _data(command: SubmitSignal, limit: int) -> list[Problem]:
     if size > limit:
         rule = f"a JSON object of at most {limit} bytes"
         return [Problem(field="signal_data", value=size, rule=rule, code="too_large")]
+    if not all(map(is_storable, _integers(command.signal_data))):
+        return [Problem(field="signal_data", value=None, rule="whole numbers of 64 bits")]
     return []
 
 
@@ -117,13 +129,13 @@ def _key(command: SubmitSignal) -> list[Problem]:
 def _expiry(command: SubmitSignal) -> list[Problem]:
     if command.expires_in_s is not None and command.expires_at is not None:
         rule = "either expires_in_s or expires_at"
-        return [Problem(field="expires_at", value=command.expires_at, rule=rule)]
+        return [Problem(field="expires_at", value=shown(command.expires_at), rule=rule)]
     if command.expires_in_s is not None and not 0.0 < command.expires_in_s <= MOST_EXPIRY_S:
         rule = f"seconds above 0, at most {MOST_EXPIRY_S:.0f}"
         return [Problem(field="expires_in_s", value=shown(command.expires_in_s), rule=rule)]
     if command.expires_at is not None and not 0 < command.expires_at - command.ts <= MOST_EXPIRY_S * NS:
         rule = f"after now in market time, at most {MOST_EXPIRY_S:.0f} s"
-        return [Problem(field="expires_at", value=command.expires_at, rule=rule)]
+        return [Problem(field="expires_at", value=shown(command.expires_at), rule=rule)]
     return []
 
 
@@ -148,3 +160,12 @@ def _depth_exceeds(data: object, deepest: int) -> bool:
 
 def _below(container: dict[str, Any] | list[Any]) -> list[Any]:
     return list(container.values()) if isinstance(container, dict) else container
+
+
+def _integers(data: object) -> Iterator[int]:
+    """Every whole number in `data`, which is not too deep."""
+    if isinstance(data, dict | list):
+        for each in _below(data):
+            yield from _integers(each)
+    elif isinstance(data, int):
+        yield data
