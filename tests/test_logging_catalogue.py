@@ -21,6 +21,7 @@ ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \| ([^|]*) \|[^|]+\|[^|]+\|
 SPREAD = {
     "system.facts": ("app/compose/build.py", "facts"),
     "result": ("app/reload.py", "_take"),
+    "facts": ("api/access.py", "_facts"),
 }
 
 
@@ -106,12 +107,12 @@ def spelled(keyword: ast.keyword) -> set[str]:
         for file in sorted(PACKAGE.glob(files))
         for node in ast.walk(ast.parse(file.read_text()))
         if (isinstance(node, ast.keyword) and node.arg == place)
-        or (isinstance(node, ast.AsyncFunctionDef) and node.name == place)
+        or (isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef) and node.name == place)
     ]
     return {ast.literal_eval(key) for value in found if isinstance(value, ast.Dict) for key in value.keys if key}
 
 
-def last_return(function: ast.AsyncFunctionDef) -> ast.expr | None:
+def last_return(function: ast.AsyncFunctionDef | ast.FunctionDef) -> ast.expr | None:
     return next(node.value for node in reversed(function.body) if isinstance(node, ast.Return))
 
 

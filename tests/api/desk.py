@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.api.shelf import AS_OF, NOW, SYMBOLS, Books, Counter, Dials, Paper
-from zmart_stream.api.app import Running, create_app, serve
+from zmart_stream.api.alert_meaning import AlertSettings
+from zmart_stream.api.app import ALERTS, Running, create_app, serve
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX, Services
 from zmart_stream.api.exchange_names import Exchange
@@ -93,6 +94,7 @@ async def desk(
     debug: bool = False,
     push: Hub | None = None,
     exchange: Exchange = "binance",
+    alerts: AlertSettings = ALERTS,
 ) -> AsyncIterator[Desk]:
     """Serve on a free loopback port until the block ends; `behind`: over these parts instead."""
     shelf, counter, unready, dials, paper = Books(), Counter(), list[str](), Dials(), Paper()
@@ -111,7 +113,14 @@ async def desk(
         push=push or Hub(),
     )
     tokens = TokenFile(folder / "tokens.json")
-    app = create_app(services, auth=auth or AuthSettings(), tokens=tokens, limits=limits or Limits(), exchange=exchange)
+    app = create_app(
+        services,
+        auth=auth or AuthSettings(),
+        tokens=tokens,
+        limits=limits or Limits(),
+        exchange=exchange,
+        alerts=alerts,
+    )
     running = await serve(app, host="127.0.0.1", port=0)
     try:
         yield Desk(running.port, running, shelf, counter, tokens, unready, dials, paper)

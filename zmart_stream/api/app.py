@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from zmart_stream.api import problems
+from zmart_stream.api.access import AccessLog, route_of
+from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.auth import Authenticator, AuthSettings, Names
 from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
@@ -22,6 +24,7 @@ from zmart_stream.api.pages import add_pages
 from zmart_stream.api.pairlist import PATH as PAIR_LIST
 from zmart_stream.api.pairlist import PairList
 from zmart_stream.api.push.routes import add_push
+from zmart_stream.api.routes import alerts as alert_routes
 from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError, StorageError
@@ -33,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *scoring.ROUTES,
     *symbols.ROUTES,
     *signals.ROUTES,
+    *alert_routes.ROUTES,
     *settings.ROUTES,
     *users.ROUTES,
 )
@@ -44,11 +48,20 @@ CLOSE_S = 1.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LIMITS = web.AppKey("limits", Limits)
 
+ALERTS = AlertSettings()
+"""How alerts are taken where nobody says otherwise."""
+
 _log = structlog.get_logger()
 
 
 def create_app(
-    services: Services, *, auth: AuthSettings, tokens: TokenFile, limits: Limits, exchange: Exchange = "binance"
+    services: Services,
+    *,
+    auth: AuthSettings,
+    tokens: TokenFile,
+    limits: Limits,
+    exchange: Exchange = "binance",
+    alerts: AlertSettings = ALERTS,
 ) -> web.Application:
     """The application over whatever stands behind `services`; `exchange` is the one of freqtrade's consumers."""
     door = Door(
@@ -57,9 +70,11 @@ def create_app(
         auth=Authenticator(auth, tokens, Buckets(limits.failed_logins_per_minute)),
         rates=Buckets(limits.requests_per_minute),
         tokens=tokens,
+        alerts=alerts,
     )
     pairs = PairList(door)
-    wrapped = [pairs.middleware(), _outer(Names(auth))]
+    access = AccessLog(door.auth.address)
+    wrapped = [access.middleware(), pairs.middleware(), _texts(ROUTES), _outer(Names(auth))]
     app = web.Application(client_max_size=limits.max_body_bytes, middlewares=wrapped)
     app[LIMITS] = limits
     for route in (*ROUTES, *(debug.ROUTES if services.debug is not None else ())):
@@ -145,7 +160,7 @@ def _outer(names: Names) -> Middleware:
         except ConnectionError:
             raise  # nobody is left to answer
         except Exception:  # noqa: BLE001  the API's outer handler: a caller gets a problem, never a traceback
-            _log.exception("api.fault", method=request.method, path=request.path)
+            _log.exception("api.fault", method=request.method, route=route_of(request))
             if request.writer.output_size > 0:
                 raise ConnectionError("a reply that has begun cannot become an error") from None
             return problems.response("fault", "the log says more")
@@ -154,6 +169,20 @@ def _outer(names: Names) -> Middleware:
                 connection.request_done()
 
     return outer
+
+
+def _texts(routes: Sequence[Route]) -> Middleware:
+    """Errors as text, on paths that answer in text."""
+    paths = {route.path for route in routes if route.text is not None}
+
+    @web.middleware
+    async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+        reply = await handler(request)
+        if request.path in paths and isinstance(reply, web.Response) and problems.CODE in reply:
+            return problems.as_text(reply)
+        return reply
+
+    return told
 
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:

@@ -29,6 +29,9 @@ _IN_QUERY = ("token", "access_token", "api_key")
 _HOST = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$", re.IGNORECASE)
 _BEARER = re.compile(r"^Bearer +([A-Za-z0-9._~+/=-]{1,256})$", re.IGNORECASE)
 
+WHO = web.RequestKey("who", str)
+"""Under this key a request tells who it turned out to come from: a token's name, `loopback` or `nobody`."""
+
 _log = structlog.get_logger()
 
 
@@ -40,6 +43,7 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
     behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    tradingview_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any
 
     @property
     def is_loopback(self) -> bool:
@@ -78,27 +82,39 @@ class Authenticator:
         self._settings = settings
         self._tokens = tokens
         self._failures = failures
+        self._networks = [ipaddress.ip_network(network) for network in settings.tradingview_addresses]
 
     def caller(self, request: web.Request) -> Caller:
         """The caller; one without a token has what a loopback address grants, or nothing."""
-        if any(name in request.query for name in _IN_QUERY):
-            raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
+        self.refuse_token_in_query(request)
         address = self.address(request)
         granted = self._granted(address)
         headers = request.headers.getall("Authorization", [])
-        if not headers:
-            return Caller(f"address:{address}", LOOPBACK if granted else "nobody", granted)
-        return self._holder(headers, address, granted)
+        if headers:
+            found = self._holder(headers, address, granted)
+        else:
+            found = Caller(f"address:{address}", LOOPBACK if granted else "nobody", granted)
+        request[WHO] = found.name
+        return found
+
+    @staticmethod
+    def refuse_token_in_query(request: web.Request) -> None:
+        """Raises RequestError unauthorised, whether the token is right or wrong."""
+        if any(name in request.query for name in _IN_QUERY):
+            raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
 
     def holder_of(self, request: web.Request, secret: str, scope: UrlScope) -> Caller:
         """The caller of a route whose secret stands in its address; they have that scope and nothing else.
 
         Wrong, revoked and of another scope are one answer, and count as wrong tokens do. Raises RequestError
-        unauthorised or rate_limited.
+        unauthorised or rate_limited, and address_refused before the secret is looked at.
         """
+        if scope == "tradingview" and self._networks and not self._is_allowed(self.address(request)):
+            raise RequestError("address_refused", "this address may not call here; see api.tradingview_addresses")
         record = self._find(secret)
         if record is None or record.scopes != (scope,):
             self._refuse(self.address(request), f"wrong {scope} secret", "the token is not valid")
+        request[WHO] = record.name
         return Caller(f"token:{record.id}", record.name, IMPLIED[scope], IMPLIED[scope])
 
     def address(self, request: web.Request) -> str:
@@ -106,6 +122,14 @@ class Authenticator:
         forwarded = request.headers.get("X-Forwarded-For", "") if self._settings.behind_proxy else ""
         said = forwarded.rpartition(",")[2].strip()
         return said[:64] or request.remote or "unknown"
+
+    def _is_allowed(self, address: str) -> bool:
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        found = getattr(found, "ipv4_mapped", None) or found
+        return any(found in network for network in self._networks)
 
     def _granted(self, address: str) -> frozenset[Scope]:
         if not self._settings.is_loopback or not is_loopback(address):

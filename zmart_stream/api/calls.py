@@ -13,13 +13,14 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel
 
+from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.auth import Authenticator, Caller
-from zmart_stream.api.intake import read_body, read_query
+from zmart_stream.api.intake import read_body, read_query, receive
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.models import Body, NoQuery, PageQuery, Query, is_symbol, is_uuid
 from zmart_stream.api.names import meant_symbols
 from zmart_stream.api.push.hub import Hub
-from zmart_stream.api.tokens import Scope, TokenFile
+from zmart_stream.api.tokens import Scope, TokenFile, UrlScope
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.message import Message
@@ -29,6 +30,7 @@ PREFIX = "/api/symbol-mgmt"
 OPERATOR = "Zmart-Operator"
 """Header by which a person says who they are; the record keeps the token's name beside it."""
 
+JSON = "application/json"
 MOST_NAME = 64
 _encode = msgspec.json.Encoder().encode
 
@@ -65,6 +67,8 @@ class Call:
     who: str
     """The caller's name for the record."""
 
+    alerts: AlertSettings = AlertSettings()
+
     def said(self, model: type[B]) -> B:
         """The body, of the model that the route declares."""
         assert isinstance(self.body, model)  # noqa: S101  the route table pairs handler and model
@@ -100,14 +104,18 @@ class Call:
         text = f"no contract {reference} is listed{hint}"
         return RequestError("unknown_symbol", text, symbol=reference, suggestions=near)
 
-    async def submit(self, command: type[C], **fields: Any) -> Sequence[Message]:
-        """Give a command in the caller's name; its cascade once it is on disk. Raises RequestError no_answer."""
+    async def submit(self, command: type[C], *, within_s: float | None = None, **fields: Any) -> Sequence[Message]:
+        """Give a command in the caller's name; its cascade once it is on disk. Raises RequestError no_answer.
+
+        Waits `within_s`, else the limit that every command has; the command itself is not taken back.
+        """
+        wait_s = self.limits.command_deadline_s if within_s is None else within_s
         order = command(ts=self.services.now(), request_id=str(uuid4()), who=self.who, **fields)
         try:
-            async with asyncio.timeout(self.limits.command_deadline_s):
+            async with asyncio.timeout(wait_s):
                 return await self.services.commander.submit(order)
         except TimeoutError:
-            text = f"no answer in {self.limits.command_deadline_s:g} s; the change may still come"
+            text = f"no answer in {wait_s:g} s; the change may still come"
             raise RequestError("no_answer", text, retry_after_s=5) from None
 
 
@@ -130,6 +138,19 @@ class Route:
     """Whether a body without any member is refused although none of them is required alone."""
     errors: tuple[str, ...] = ()
     """Codes of `problems` beyond those that every route may answer with."""
+    secret: UrlScope | None = None
+    """Scope of the secret that stands in the path as `{secret}`, in place of a token in a header."""
+
+    reads: Callable[[bytes], Body] | None = None
+    """Makes the body of bytes, whatever content type they have; without it they are JSON of the model `body`."""
+
+    takes: tuple[str, ...] = (JSON,)
+    """Content types of the body, for the description."""
+
+    status: int = 200
+    text: Callable[[dict[str, Any]], str] | None = None
+    """Makes the reply a text; then errors are text too."""
+
     token_only: bool = False
     """Whether a caller needs a token even where loopback callers may do everything else."""
 
@@ -143,33 +164,56 @@ class Door:
     auth: Authenticator
     rates: Buckets
     tokens: TokenFile
+    alerts: AlertSettings = AlertSettings()
 
 
 def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The route as the HTTP library wants it."""
 
     async def serve(request: web.Request) -> web.Response:
-        caller = door.auth.caller(request)
+        caller = _caller(request, route, door.auth)
         door.rates.take(caller.key, "requests of one token or address")
         caller.need(route.scope, token_only=route.token_only)
-        query = read_query(request, route.query)
-        body = await read_body(request, route.body, door.limits) if route.method != "GET" else None
+        who = _who(request, caller)
+        body = await content(request, caller, who)
+        if route.text is not None:
+            return web.Response(body=body, status=route.status, content_type="text/plain", charset="utf-8")
+        return web.Response(body=body, status=route.status, content_type=JSON)
+
+    async def content(request: web.Request, caller: Caller, who: str) -> bytes:
         call = Call(
             request=request,
             services=door.services,
             limits=door.limits,
             caller=caller,
-            query=query,
-            body=body,
+            query=read_query(request, route.query),
+            body=await _body(request, route, door.limits),
             tokens=door.tokens,
-            who=_who(request, caller),
+            who=who,
+            alerts=door.alerts,
         )
-        content = await route.handler(call)
-        if "as_of" not in content:
-            content = {**content, "as_of": iso(door.services.now())}
-        return json_reply({"success": True, **content})
+        told = await route.handler(call)
+        if "as_of" not in told:
+            told = {**told, "as_of": iso(door.services.now())}
+        return route.text(told).encode() if route.text is not None else _encode({"success": True, **told})
 
     return serve
+
+
+def _caller(request: web.Request, route: Route, auth: Authenticator) -> Caller:
+    """Who asks: by a header, or by the secret in the path. Raises RequestError."""
+    if route.secret is None:
+        return auth.caller(request)
+    auth.refuse_token_in_query(request)
+    return auth.holder_of(request, request.match_info["secret"], route.secret)
+
+
+async def _body(request: web.Request, route: Route, limits: Limits) -> Body | None:
+    if route.method == "GET":
+        return None
+    if route.reads is None:
+        return await read_body(request, route.body, limits)
+    return route.reads(await receive(request, limits, any_type=True) if request.body_exists else b"")
 
 
 def _who(request: web.Request, caller: Caller) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from zmart_stream.api.access import route_of
 from zmart_stream.api import problems
 from zmart_stream.api.limits import Limits
 
@@ -143,7 +144,7 @@ class GatedHandler(web.RequestHandler):
         if isinstance(exc, ConnectionError):
             raise exc  # the caller is gone, which is no fault of anybody
         if status >= 500:
-            _log.error("api.fault", path=request.path, exc_info=exc)
+            _log.error("api.fault", method=request.method, route=route_of(request), exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("a reply that has begun cannot become an error")
         code = "fault" if status >= 500 else "bad_request"

@@ -73,12 +73,13 @@ def _once(members: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-async def receive(request: web.Request, limits: Limits) -> bytes:
-    """The bytes of a JSON body. Raises RequestError."""
+async def receive(request: web.Request, limits: Limits, *, any_type: bool = False) -> bytes:
+    """The bytes of a JSON body, with `any_type` of any other too. Raises RequestError."""
     most = limits.max_body_bytes
     if request.content_length is not None and request.content_length > most:
         raise RequestError("too_large", f"a body has at most {most} bytes")
-    if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+    typed = any_type or request.content_type == "application/json"
+    if not typed or request.headers.get("Content-Encoding", "identity") != "identity":
         raise RequestError("not_json", "send Content-Type: application/json, not compressed")
     try:
         async with asyncio.timeout(limits.body_deadline_s):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,18 +11,18 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from zmart_stream.api import problems
-from zmart_stream.api.calls import MOST_NAME, OPERATOR, PREFIX, Route
+from zmart_stream.api.calls import JSON, MOST_NAME, OPERATOR, PREFIX, Route
 from zmart_stream.api.models import Reference, Row
 from zmart_stream.api.routes.signals import KEY
 from zmart_stream.signals.validation import MOST_KEY
 
 _REF = "#/components/schemas/{model}"
 _IN_PATH = re.compile(r"\{(\w+)\}")
-_JSON = "application/json"
 
 PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "symbol": (TypeAdapter(Reference).json_schema(), "A contract by its symbol or its id."),
     "name": ({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,31}$"}, "The component's name."),
+    "secret": ({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,256}$"}, "A secret of the route's own scope."),
     "id": ({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}, "The id."),
 }
 """Schema and meaning of what stands in braces in a path."""
@@ -78,13 +78,13 @@ def _operation(route: Route) -> dict[str, Any]:
         "description": (route.handler.__doc__ or route.summary).strip(),
         "tags": [_subject(route)],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
-        "responses": {"200": _reply(route), **_problems(codes_of(route))},
-        "security": [{"token": []}] if route.scope != "read" else [{}, {"token": []}],
+        "responses": {str(route.status): _reply(route), **_problems(route)},
+        "security": _security(route),
         "x-scope": route.scope,
     }
     if route.body is not None:
         required = any(field.is_required() for field in route.body.model_fields.values())
-        content = {_JSON: {"schema": {"$ref": _REF.format(model=route.body.__name__)}}}
+        content = {kind: _content(kind, route.body) for kind in route.takes}
         found["requestBody"] = {"required": required or route.demands_body, "content": content}
     return found
 
@@ -92,18 +92,34 @@ def _operation(route: Route) -> dict[str, Any]:
 def _reply(route: Route) -> dict[str, Any]:
     return {
         "description": (route.reply.__doc__ or "").partition("\n")[0],
-        "content": {_JSON: {"schema": {"$ref": _REF.format(model=route.reply.__name__)}}},
+        "content": _content_of_reply(route, JSON, route.reply),
     }
 
 
-def _problems(codes: Iterable[str]) -> dict[str, Any]:
+def _content_of_reply(route: Route, kind: str, model: type[BaseModel]) -> dict[str, Any]:
+    kind = kind if route.text is None else "text/plain"
+    return {kind: _content(kind, model)}
+
+
+def _content(kind: str, model: type[BaseModel]) -> dict[str, Any]:
+    """A body of that content type: text has no members to name."""
+    return {"schema": {"type": "string"} if kind == "text/plain" else {"$ref": _REF.format(model=model.__name__)}}
+
+
+def _security(route: Route) -> list[dict[str, Any]]:
+    if route.secret is not None:
+        return []  # the path is the secret
+    return [{"token": []}] if route.scope != "read" else [{}, {"token": []}]
+
+
+def _problems(route: Route) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
-    for code in codes:
+    for code in codes_of(route):
         by_status.setdefault(problems.CODES[code].status, []).append(code)
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in named)}",
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
+            "content": _content_of_reply(route, problems.MEDIA_TYPE, Problem),
         }
         for status, named in sorted(by_status.items())
     }
@@ -135,7 +151,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    if route.method == "GET" or route.scope == "read":
+    if route.method == "GET" or route.scope == "read" or route.secret is not None:
         return []
     name, meaning, most = OPERATOR, "Who asks, for the record; the token's name stands beside it.", MOST_NAME
     if route.scope == "signal":

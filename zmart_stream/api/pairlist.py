@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from pydantic import Field
 
+from zmart_stream.api import problems
 from zmart_stream.api.calls import PREFIX, Door, iso, json_reply
 from zmart_stream.api.exchange_names import EXCHANGES, pair
 from zmart_stream.api.intake import read_query
@@ -69,7 +69,7 @@ class PairList:
             if request.path != PATH or reply.content_type == _JSON or not isinstance(reply, web.Response):
                 return reply
             good = self._good.get(_allowed.get()) if reply.status >= 500 else None
-            return _text(reply) if good is None else web.Response(body=good, content_type=_JSON)
+            return problems.as_text(reply) if good is None else web.Response(body=good, content_type=_JSON)
 
         return plain
 
@@ -102,14 +102,3 @@ def pairs_of(reader: Reader, exchange: str) -> Pairs:
     if symbols and not pairs:
         raise RequestError("not_ready", "no contract of the book has a name there", retry_after_s=60)
     return Pairs(pairs, [symbol for symbol, name in named.items() if name is None])
-
-
-def _text(reply: web.Response) -> web.Response:
-    """A problem as text; what HTTP wants to know stays in its headers."""
-    body = reply.body if isinstance(reply.body, bytes) else b""
-    try:
-        detail = str(msgspec.json.decode(body)["detail"])
-    except (msgspec.DecodeError, TypeError, KeyError):
-        detail = reply.reason or "refused"
-    kept = {name: reply.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in reply.headers}
-    return web.Response(status=reply.status, text=f"{detail}\n", headers=kept)

@@ -19,6 +19,9 @@ SECURITY_HEADERS = {
 }
 
 MEDIA_TYPE = "application/problem+json"
+CODE = web.ResponseKey("code", str)
+"""Under this key a reply tells which problem it is."""
+
 RETRY_AFTER = "retry_after_s"
 """The member (whole seconds) that also becomes the header Retry-After."""
 
@@ -37,6 +40,7 @@ CODES: dict[str, Kind] = {
     "bad_json": Kind(400, "The body is not JSON"),
     "unauthorised": Kind(401, "A valid token is needed"),
     "scope_missing": Kind(403, "The token's scopes do not allow this"),
+    "address_refused": Kind(403, "This address may not call here"),
     "origin_refused": Kind(403, "This origin is not allowed"),
     "not_found": Kind(404, "There is nothing at this path"),
     "unknown_symbol": Kind(404, "No such contract is listed"),
@@ -65,6 +69,7 @@ CODES: dict[str, Kind] = {
     "not_json": Kind(415, "A body must be application/json, not compressed"),
     "wrong_host": Kind(421, "This server does not go by that name"),
     "bad_body": Kind(422, "The body does not have the form asked for"),
+    "bad_alert": Kind(422, "The alert cannot be understood"),
     "bad_signal": Kind(422, "The signal breaks a rule; it is stored as rejected"),
     "bad_configuration": Kind(422, "The configuration cannot be used; the one in force stays"),
     "rate_limited": Kind(429, "Too many requests"),
@@ -112,6 +117,7 @@ def response(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> 
     """The problem as a reply; 401 and waits carry the headers that HTTP wants with them."""
     content = problem(code, detail, facts)
     reply = web.Response(status=content["status"], body=msgspec.json.encode(content), content_type=MEDIA_TYPE)
+    reply[CODE] = code
     if content["status"] == 401:
         reply.headers["WWW-Authenticate"] = "Bearer"
     if RETRY_AFTER in content:
@@ -119,6 +125,22 @@ def response(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> 
     if content["status"] in (408, 413, 415):
         reply.force_close()  # what is left of the body would otherwise be read to its end
     return reply
+
+
+def as_text(reply: web.Response) -> web.Response:
+    """A problem as a line of text, code first; what HTTP wants to know stays in its headers."""
+    body = reply.body if isinstance(reply.body, bytes) else b""
+    try:
+        detail = str(msgspec.json.decode(body)["detail"])
+    except (msgspec.DecodeError, TypeError, KeyError):
+        detail = reply.reason or "refused"
+    code = reply.get(CODE, "")
+    kept = {name: reply.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in reply.headers}
+    text = web.Response(status=reply.status, text=f"{code}: {detail}\n" if code else f"{detail}\n", headers=kept)
+    text[CODE] = code
+    if reply.keep_alive is False:
+        text.force_close()
+    return text
 
 
 def of_error(

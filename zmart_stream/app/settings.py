@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from math import inf
 from typing import Literal
 
@@ -265,6 +266,15 @@ def is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
+def is_network(text: str) -> bool:
+    """Whether a text is an IP address, or a network such as 10.0.0.0/8."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
 class ApiTable(Table):
     """The HTTP API."""
 
@@ -302,6 +312,13 @@ class ApiTable(Table):
     freqtrade_exchange: Literal["binance", "bybit", "gate", "kucoin", "okx"] = Field(
         "binance", description="Whose names freqtrade's websocket gives a consumer that names no exchange."
     )
+    alert_strength: float = Field(
+        0.5, ge=0, le=1, description="Strength of an alert (TradingView, OctoBot) that does not say its own."
+    )
+    alert_confidence: float = Field(0.5, ge=0, le=1, description="Confidence of an alert that does not say its own.")
+    tradingview_addresses: list[str] = Field(
+        [], description="Addresses and networks that may call TradingView's webhook; empty: any that has the secret."
+    )
     debug: bool = Field(False, description="Serve /debug/portfolio: the book, memory and database; loopback only.")
 
     @model_validator(mode="after")
@@ -313,6 +330,9 @@ class ApiTable(Table):
             raise ValueError(f"host {self.host} is not loopback: set tls_cert and tls_key, or behind_proxy = true")
         if self.open_loopback and (not loopback or self.behind_proxy):
             raise ValueError("open_loopback needs a loopback host and no proxy in front")
+        for network in self.tradingview_addresses:
+            if not is_network(network):
+                raise ValueError(f"tradingview_addresses: {network!r} is neither an address nor a network")
         if self.debug and (not loopback or self.behind_proxy):
             raise ValueError("debug needs a loopback host and no proxy in front")
         return self

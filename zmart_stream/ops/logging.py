@@ -10,16 +10,23 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Literal
 
 import structlog
 
 Event = MutableMapping[str, Any]
+Renderer = Callable[[Any, str, Event], Any]
 
 _SECRET_KEYS = re.compile(r"token|secret|password|passphrase|authorization|api_key", re.IGNORECASE)
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MASK = "***"
+_IN_TEXT = (
+    (re.compile(r"(token=)[^&\s\"'\\\x1b]+"), r"\1" + _MASK),
+    (re.compile(r"(/integrations/tradingview/)(?!\{)[^/?\s\"'\\\x1b]+"), r"\1" + _MASK),
+    (re.compile(r"zs_[A-Za-z0-9_-]{8,}"), "zs_" + _MASK),
+)
+"""What a secret looks like, of ours and of others, wherever it stands."""
 
 NEVER_HELD_BACK = frozenset({"config.refused", "book.holds"})
 """The answer to an operator, who would take silence for success, and the half of a pair whose other half is written."""
@@ -46,7 +53,17 @@ class Masker:
     def _clean(self, text: str) -> str:
         for secret in self._known:
             text = text.replace(secret, _MASK)
-        return re.sub(r"(token=)[^&\s]+", r"\1" + _MASK, text)
+        for pattern, mask in _IN_TEXT:
+            text = pattern.sub(mask, text)
+        return text
+
+    def rendering(self, renderer: Renderer) -> Renderer:
+        """`renderer`, and what it wrote cleaned: tracebacks and what libraries log come together only there."""
+
+        def render(logger: Any, method: str, event: Event) -> str:
+            return self._clean(str(renderer(logger, method, event)))
+
+        return render
 
 
 class RepeatLimit:
@@ -93,7 +110,7 @@ def configure(
     ]
     # tracebacks without locals, which may hold secrets
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer: Any = console if readable else structlog.processors.JSONRenderer()
+    renderer = masker.rendering(console if readable else structlog.processors.JSONRenderer())
     traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     errors: list[Any] = [] if readable else [structlog.processors.ExceptionRenderer(traces)]
     structlog.configure(
@@ -105,7 +122,7 @@ def configure(
     _libraries(shared, renderer, sql=sql)
 
 
-def _libraries(shared: list[Any], renderer: Any, *, sql: bool) -> None:
+def _libraries(shared: list[Any], renderer: Renderer, *, sql: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer))
     root = logging.getLogger()

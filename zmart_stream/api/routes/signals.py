@@ -37,9 +37,9 @@ async def submit(call: Call) -> dict[str, Any]:
             SubmitSignal,
             owner=call.caller.owner,
             signal_data=body.signal_data or {},
-            idempotency_key=_key(call, body),
-            symbol=_contract(call, body.symbol),
-            symbol_id=_contract(call, body.symbol_id),
+            idempotency_key=sent_key(call, body.idempotency_key),
+            symbol=meant_contract(call, body.symbol),
+            symbol_id=meant_contract(call, body.symbol_id),
             **given,
         )
     )
@@ -77,7 +77,7 @@ async def _signals(call: Call, state: Literal["pending", "processed"]) -> dict[s
     return {"signals": rows, "total": total, "limit": asked.limit, "offset": asked.offset}
 
 
-def _contract(call: Call, name: str | None) -> str | None:
+def meant_contract(call: Call, name: str | None) -> str | None:
     """The contract that is meant, however another exchange spells it; what nobody knows is the core's to refuse."""
     listed = call.services.reader.listed()
     if name is None or name in listed or is_uuid(name):
@@ -88,13 +88,13 @@ def _contract(call: Call, name: str | None) -> str | None:
     return found[0] if found else name
 
 
-def _key(call: Call, body: SignalBody) -> str | None:
+def sent_key(call: Call, in_body: str | None) -> str | None:
     """The idempotency key, of the header or of the body. Raises RequestError when they differ."""
     said = call.request.headers.getall(KEY, [])
     header = said[0].strip() if said else ""
-    if len(said) > 1 or not header.isascii() or body.idempotency_key not in (None, header or body.idempotency_key):
+    if len(said) > 1 or not header.isascii() or in_body not in (None, header or in_body):
         raise RequestError("bad_request", f"{KEY}: one, of ASCII characters, the body's if that has one too")
-    return header or body.idempotency_key
+    return header or in_body
 
 
 ROUTES = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.app import Running, create_app, serve, tls_context
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import Services
@@ -74,6 +75,7 @@ async def open_api(
         behind_proxy=table.behind_proxy,
         allowed_hosts=tuple(table.allowed_hosts),
         allowed_origins=tuple(table.allowed_origins),
+        tradingview_addresses=tuple(table.tradingview_addresses),
     )
     limits = Limits(
         max_connections=table.max_connections,
@@ -83,7 +85,10 @@ async def open_api(
         requests_per_minute=table.requests_per_minute,
     )
     tokens = TokenFile(token_path(table, folder), on_tokens)
-    app = create_app(services, auth=auth, tokens=tokens, limits=limits, exchange=table.freqtrade_exchange)
+    alerts = AlertSettings(strength=table.alert_strength, confidence=table.alert_confidence)
+    app = create_app(
+        services, auth=auth, tokens=tokens, limits=limits, exchange=table.freqtrade_exchange, alerts=alerts
+    )
     tls = tls_context(table.tls_cert, table.tls_key) if table.tls_cert else None
     if table.open_loopback:
         log.warning("api.open_loopback", reason="callers on this machine may operate without a token")
