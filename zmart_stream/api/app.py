@@ -111,7 +111,7 @@ async def serve(
     app: web.Application, *, host: str, port: int, tls: ssl.SSLContext | None = None, backlog: int = 256
 ) -> Running:
     """Listen; port 0 takes a free one. Raises ConfigError when the address cannot be had."""
-    gate = Gate(app[LIMITS])
+    gate = Gate(app[LIMITS], plain=[PAIR_LIST])
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_S)
     await runner.setup()
     loop = asyncio.get_running_loop()

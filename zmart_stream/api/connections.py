@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import msgspec
 import structlog
 from aiohttp import web
 
-from zmart_stream.api.access import route_of
 from zmart_stream.api import problems
+from zmart_stream.api.access import route_of
 from zmart_stream.api.limits import Limits
+from zmart_stream.api.refusal import Office, Refusal
 
 _log = structlog.get_logger()
 
 
-def _refusal() -> bytes:
-    body = msgspec.json.encode(problems.problem("busy", "try again in a moment", {problems.RETRY_AFTER: 1}))
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-_REFUSAL = _refusal()
+MOST_PATH = 128
+"""Bytes kept of what arrived, for a path that is cut in two."""
 
 
 class Gate:
     """Counts open connections, in total and by address."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Nobody is connected yet."""
+    def __init__(self, limits: Limits, plain: Sequence[str] = ()) -> None:
+        """Nobody is connected yet; `plain` are paths on which nothing but text may tell an error."""
         self.limits = limits
+        self.office = Office(plain)
+        self.plain = tuple(path.encode() for path in plain)
         self.refused = 0
         self.cut = 0
         self._by_address: Counter[str] = Counter()
@@ -65,7 +59,18 @@ class Gate:
 class GatedHandler(web.RequestHandler):
     """One connection. Whatever arrives meanwhile, a header that is not whole at its deadline cuts it."""
 
-    __slots__ = ("_address", "_admitted", "_counted", "_deadline", "_gate", "on_data", "on_lost")
+    __slots__ = (
+        "_address",
+        "_admitted",
+        "_counted",
+        "_deadline",
+        "_gate",
+        "_plain",
+        "_refusal",
+        "_seen",
+        "on_data",
+        "on_lost",
+    )
 
     def __init__(self, gate: Gate, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         """Bodies stay as they came: what is small compressed may be huge."""
@@ -74,6 +79,9 @@ class GatedHandler(web.RequestHandler):
         self._address = ""
         self._admitted = False
         self._counted = False
+        self._refusal: Refusal | None = None
+        self._plain = False
+        self._seen = b""
         self._deadline: asyncio.TimerHandle | None = None
         self.on_data: Callable[[int], object] | None = None
         """Called with the size of all that arrives; a request that never ends may set it."""
@@ -90,13 +98,14 @@ class GatedHandler(web.RequestHandler):
             self._arm(self._gate.limits.receive_deadline_s)
         else:
             # not isinstance: uvloop's transports do not derive from asyncio's
-            refused = cast(asyncio.Transport, transport)
-            refused.write(_REFUSAL)
-            refused.close()
+            self._refusal = Refusal(self._gate.office, cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
-        """Nothing is read from a connection that was not let in."""
+        """Of a connection that was not let in nothing but the first line is looked at."""
+        if self._refusal is not None:
+            self._refusal.hear(data)
         if self._admitted:
+            self._look(data)
             if self.on_data is not None:
                 self.on_data(len(data))
             super().data_received(data)
@@ -105,6 +114,8 @@ class GatedHandler(web.RequestHandler):
         """Count it out, once."""
         self._disarm()
         self.left_requests()
+        if self._refusal is not None:
+            self._refusal.end()
         if self._admitted:
             super().connection_lost(exc)
         if self.on_lost is not None:
@@ -130,7 +141,7 @@ class GatedHandler(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """What the library refuses before any of ours is asked, such as an unknown Expect, in the API's form too."""
         if isinstance(resp, web.HTTPException):
-            resp = problems.of_error(resp)
+            resp = self._worded(problems.of_error(resp))
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(
@@ -149,9 +160,20 @@ class GatedHandler(web.RequestHandler):
             raise ConnectionError("a reply that has begun cannot become an error")
         code = "fault" if status >= 500 else "bad_request"
         reply = problems.response(code, "the log says more" if status >= 500 else _first_line(message))
+        reply = self._worded(reply)
         reply.headers.update(problems.SECURITY_HEADERS)
         reply.force_close()
         return reply
+
+    def _look(self, data: bytes) -> None:
+        """Note a path that is to be told errors in text: what the library refuses has no path any more."""
+        if not self._plain:
+            seen = self._seen + data
+            self._plain = any(path in seen for path in self._gate.plain)
+            self._seen = seen[-MOST_PATH:]
+
+    def _worded(self, reply: web.Response) -> web.Response:
+        return problems.as_text(reply) if self._plain else reply
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

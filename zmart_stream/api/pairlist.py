@@ -66,7 +66,7 @@ class PairList:
         async def plain(request: web.Request, handler: Handler) -> web.StreamResponse:
             _allowed.set("")
             reply = await handler(request)
-            if request.path != PATH or reply.content_type == _JSON or not isinstance(reply, web.Response):
+            if PATH not in request.path or reply.status < 300 or not isinstance(reply, web.Response):
                 return reply
             good = self._good.get(_allowed.get()) if reply.status >= 500 else None
             return problems.as_text(reply) if good is None else web.Response(body=good, content_type=_JSON)
