@@ -46,7 +46,7 @@ class Basket:
         """The messages of one kind, in order."""
         return self._by_kind.get(kind, [])
 
-    async def until(self, met: Callable[[], object], timeout_s: float = 60.0) -> None:
+    async def until(self, met: Callable[[], object], timeout_s: float = 180.0) -> None:
         """Look twenty times a second until `met()` is true; fails the test after `timeout_s`."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -27,6 +27,7 @@ PATIENT = msgspec.structs.replace(SETTINGS, welcome_timeout_s=60.0, dial_timeout
 """Where nothing but the line's silence may end the connection, however slow the machine is."""
 
 UNENDING = msgspec.structs.replace(PATIENT, quiet_probe_s=60.0)
+"""Where silence does not end it either."""
 
 GIVEN_UP_S = 20.0
 """Longer than any deadline of these settings, shorter than a server that stalls waits."""
@@ -111,7 +112,7 @@ def test_data_but_no_pong() -> None:
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    assert ends_with(behave, msgspec.structs.replace(PATIENT, pong_timeout_s=1.0)) == "no_pong"
+    assert ends_with(behave, msgspec.structs.replace(UNENDING, pong_timeout_s=1.0)) == "no_pong"
 
 
 def test_a_byte_at_a_time_is_no_frame() -> None:
@@ -209,11 +210,10 @@ def test_a_dial_that_leads_nowhere_fails_in_time(behave: Server) -> None:
 
 def test_nobody_listens() -> None:
     async def scenario() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        with pytest.raises(FeedError, match="dial"):
-            await connect(port, Basket())
+        with socket.socket() as taken:  # and not listened on: nobody else can come to answer there
+            taken.bind(("127.0.0.1", 0))
+            with pytest.raises(FeedError, match="dial"):
+                await connect(taken.getsockname()[1], Basket(), UNENDING)
 
     asyncio.run(scenario())
 

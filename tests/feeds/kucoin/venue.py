@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from zmart_stream.feeds.kucoin.rest import KucoinRest
 from zmart_stream.feeds.kucoin.settings import FeedSettings
 
 QUOTA = 100.0
-READY_S = 60.0
+READY_S = 180.0
 
 
 @dataclass
@@ -36,6 +36,13 @@ class Venue:
         body = {"kind": kind, **more}
         async with aiohttp.ClientSession() as http, http.post(f"{self.url}/_sandbox/fault", json=body) as reply:
             assert reply.status == 200, await reply.text()
+
+    async def insist(self, seen: Callable[[], bool], kind: str, **more: Any) -> None:
+        """Strike until it is seen: a busy machine may ask only when a fault is over."""
+        async with asyncio.timeout(READY_S):
+            while not seen():
+                await self.fault(kind, **more)
+                await self.until_well()
 
     async def state(self) -> dict[str, Any]:
         async with aiohttp.ClientSession() as http, http.get(f"{self.url}/_sandbox/state") as reply:
@@ -58,7 +65,8 @@ class Venue:
 @contextmanager
 def venue(**settings: Any) -> Iterator[Venue]:
     """A sandbox with these settings on a free port, ended afterwards."""
-    wanted = {"contracts": 16, "quota_factor": QUOTA, **settings}
+    patient = {"ping_timeout_ms": 60_000}  # a venue that stands still for a while with its machine is not gone
+    wanted = {"contracts": 16, "quota_factor": QUOTA, "transport": patient, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "zmart_stream.sandbox", json.dumps(wanted), "--end-with-parent"],
         stdin=subprocess.PIPE,
@@ -133,6 +141,9 @@ async def following(
         "backoff_most_s": 1.0,
         "contracts_every_s": 0.5,
         "status_every_s": 0.5,
+        "quiet_probe_s": 60.0,
+        "quiet_drop_s": 60.0,
+        "pong_timeout_s": 60.0,
         "depth_in_rank": 5,
         "depth_out_rank": 8,
         **changes,
