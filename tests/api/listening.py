@@ -7,7 +7,7 @@ import json
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from tests.api.desk import SAFETY_S
@@ -70,6 +70,61 @@ class Ear:
             raise EOFError("the stream ended")
         *whole, self._text = (self._text + chunk[:-2].decode()).split("\n\n")
         self._blocks += whole
+
+
+def frame(kind: int, payload: bytes = b"", *, last: bool = True, reserved: int = 0) -> bytes:
+    """A websocket's frame as a client sends it, under a mask of noughts, which changes nothing (RFC 6455, 5.2)."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2, "big")
+    return bytes([(0x80 if last else 0) | reserved | kind]) + length + bytes(4) + payload
+
+
+class Line(NamedTuple):
+    """A websocket as bytes."""
+
+    head: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def flood(self, chunk: bytes) -> None:
+        """Send without end; returns once the other side has ended it."""
+        async with asyncio.timeout(SAFETY_S):
+            with suppress(ConnectionError):
+                while True:
+                    self.writer.write(chunk)
+                    await self.writer.drain()
+
+    async def close_code(self) -> int:
+        """Read to the end; the code of the farewell, 0: it was cut without one."""
+        found = b""
+        async with asyncio.timeout(SAFETY_S):
+            with suppress(ConnectionError):
+                while more := await self.reader.read(65536):
+                    found = (found + more)[-256:]
+        at = found.rfind(b"\x88")
+        return int.from_bytes(found[at + 2 : at + 4], "big") if at >= 0 else 0
+
+
+@asynccontextmanager
+async def upgraded(port: int, *lines: str, path: str = f"{PREFIX}/ws") -> AsyncIterator[Line]:
+    """A websocket that nobody's library looks after."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    head = [
+        f"GET {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *lines,
+    ]
+    try:
+        async with asyncio.timeout(SAFETY_S):
+            writer.write("\r\n".join(head).encode() + b"\r\n\r\n")
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+        yield Line(answer.lower(), reader, writer)
+    finally:
+        writer.transport.abort()
 
 
 @asynccontextmanager

@@ -60,16 +60,16 @@ class Buckets:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, key: str, what: str) -> None:
-        """Take one; raises RequestError rate_limited with the time to wait, in which nothing is taken."""
+    def take(self, key: str, what: str, amount: int = 1) -> None:
+        """Take so many; raises RequestError rate_limited with the time to wait, in which nothing is taken."""
         now = self._clock()
         bucket = self._buckets.pop(key, None) or _Bucket(self._size, now)
         left = min(self._size, bucket.left + (now - bucket.at_s) * self._rate)
-        allowed = left >= 1.0
-        self._buckets[key] = _Bucket(left - 1.0 if allowed else left, now)
+        allowed = left >= amount
+        self._buckets[key] = _Bucket(left - amount if allowed else left, now)
         if len(self._buckets) > self._keys:
             self._buckets.popitem(last=False)
         if not allowed:
-            wait_s = math.ceil((1.0 - left) / self._rate)
+            wait_s = math.ceil((amount - left) / self._rate)
             text = f"at most {self._size:.0f} {what} a minute; wait {wait_s} s"
             raise RequestError("rate_limited", text, retry_after_s=wait_s)

@@ -14,10 +14,11 @@ from pydantic import Field, StringConstraints
 from zmart_stream.api.calls import PREFIX, Call, Door
 from zmart_stream.api.connections import GatedHandler
 from zmart_stream.api.intake import read_query
+from zmart_stream.api.limits import Buckets
 from zmart_stream.api.models import Query
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.push.listener import Listener
-from zmart_stream.api.push.sse import stream
+from zmart_stream.api.push.sse import cut, stream
 from zmart_stream.api.push.wants import Wants
 from zmart_stream.api.push.ws import Session
 from zmart_stream.domain.errors import RequestError
@@ -27,6 +28,9 @@ LAST_ID = "Last-Event-ID"
 MOST_SYMBOLS = 1000
 MOST_UNREAD = 1 << 16
 """Bytes that wait for one client, in our buffer and again in the system's."""
+
+MOST_SAID = 1 << 20
+"""Bytes a minute of one listening client, whatever they are: frames that make no message, pongs nobody asked for."""
 
 Words = Annotated[str, StringConstraints(max_length=25 * MOST_SYMBOLS)]
 
@@ -133,11 +137,25 @@ def prepare(request: web.Request) -> None:
     connection: Any = request.protocol
     if isinstance(connection, GatedHandler):
         connection.left_requests()
+        connection.on_data = _metered(request)
     transport: Any = request.transport
     if transport is not None:
         transport.set_write_buffer_limits(high=MOST_UNREAD)
         with contextlib.suppress(OSError):  # the caller is gone already
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNREAD)
+
+
+def _metered(request: web.Request) -> Callable[[int], None]:
+    """Counts what arrives; who says more than a listener has to say is cut."""
+    said = Buckets(MOST_SAID, keys=1)
+
+    def arrived(size: int) -> None:
+        try:
+            said.take("", "bytes of one listening client", size)
+        except RequestError:
+            cut(request, f"says more than {MOST_SAID >> 10} KiB a minute")
+
+    return arrived
 
 
 @contextlib.contextmanager

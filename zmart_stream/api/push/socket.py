@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.push.listener import Listener
 from zmart_stream.api.push.ring import Event
-from zmart_stream.api.push.sse import cut
+from zmart_stream.api.push.sse import cut, unread
 from zmart_stream.domain.errors import RequestError
 
 MOST_BYTES = 16 * 1024
@@ -38,7 +38,11 @@ class Socket(ABC):
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Talk until either side ends it."""
         self._socket = web.WebSocketResponse(
-            heartbeat=self.hub.limits.heartbeat_s, max_msg_size=MOST_BYTES, compress=False, timeout=CLOSE_S
+            heartbeat=self.hub.limits.heartbeat_s,
+            max_msg_size=MOST_BYTES,
+            compress=False,
+            timeout=CLOSE_S,
+            autoping=False,  # the library's own answers know no deadline, and nobody counts what is asked
         )
         await self._socket.prepare(request)
         async with asyncio.TaskGroup() as group:  # a fault of either side ends both
@@ -67,13 +71,19 @@ class Socket(ABC):
     async def _hear(self, request: web.Request) -> None:
         try:
             async for message in self._socket:
-                if message.type is not WSMsgType.TEXT:
+                if message.type is WSMsgType.PONG:
+                    continue
+                self.take()
+                if message.type is WSMsgType.PING:
+                    async with asyncio.timeout(self.hub.limits.deadline_s):
+                        await self._socket.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    await self.heard(message.data)
+                else:
                     await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=b"text alone")
                     return
-                self.take()
-                await self.heard(message.data)
         except TimeoutError:
-            cut(request, self.hub)
+            cut(request, unread(self.hub))
         except RequestError as error:
             await self._refuse(error)
         except ConnectionError:
@@ -85,7 +95,7 @@ class Socket(ABC):
             await self._follow()
             await self._socket.close(code=WSCloseCode.GOING_AWAY)
         except TimeoutError:
-            cut(request, self.hub)
+            cut(request, unread(self.hub))
         except RequestError as error:
             await self._refuse(error)
         except ConnectionError:

@@ -35,13 +35,18 @@ async def stream(request: web.Request, hub: Hub, listener: Listener, still: Call
         with contextlib.suppress(ConnectionError, RequestError):
             await _events(response, hub, listener, still)
     except TimeoutError:
-        cut(request, hub)
+        cut(request, unread(hub))
     return response
 
 
-def cut(request: web.Request, hub: Hub) -> None:
-    """End the connection of a client that does not read."""
-    _log.warning("api.push_cut", reason=f"not read for {hub.limits.deadline_s:g} s", address=request.remote)
+def unread(hub: Hub) -> str:
+    """Why a client is cut that takes nothing."""
+    return f"not read for {hub.limits.deadline_s:g} s"
+
+
+def cut(request: web.Request, reason: str) -> None:
+    """End the connection of a client that does not read, or says too much."""
+    _log.warning("api.push_cut", reason=reason, address=request.remote)
     if request.transport is not None:
         request.transport.abort()
 
