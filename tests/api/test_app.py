@@ -11,9 +11,11 @@ import pytest
 from tests.api.desk import AS_OF, SYMBOLS, desk
 from tests.api.judged import SIGNAL_ID
 from zmart_stream.api import pairlist
+from zmart_stream.api.addresses import FREQTRADE
 from zmart_stream.api.app import ROUTES
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
+from zmart_stream.api.freqtrade_ws import PING
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.problems import CODES
 from zmart_stream.api.push.routes import PATHS
@@ -358,11 +360,12 @@ def test_closing_ends_open_connections(tmp_path) -> None:
 
 def test_docs_list_every_route_and_every_code() -> None:
     text = (CHECKOUT / "docs" / "api.md").read_text()
-    row = r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| (\w+(?:, a token)?|–) \|"
+    row = r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \| (\w+(?:, a token)?|the secret|–) \|"
     documented = set(re.findall(row, text, re.MULTILINE))
-    routes = {(r.method, r.path, r.scope + (", a token" if r.token_only else "")) for r in ROUTES}
-    bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs")}
-    bare |= {("GET", pairlist.PATH, "read")}
+    scopes = {r: "the secret" if r.secret else r.scope + (", a token" if r.token_only else "") for r in ROUTES}
+    routes = {(route.method, route.path, scope) for route, scope in scopes.items()}
+    bare = {("GET", path, "–") for path in ("/livez", "/readyz", "/openapi.json", "/docs", PING)}
+    bare |= {("GET", pairlist.PATH, "read"), ("GET", FREQTRADE, "the secret")}
     pushed = {("GET", path, "read") for path in PATHS}
     assert documented == routes | bare | pushed
     codes = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}

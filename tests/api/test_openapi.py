@@ -11,23 +11,35 @@ from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from schemathesis import GenerationMode
 from structlog.testing import capture_logs
 
-from tests.api.desk import Desk, desk
+from tests.api.desk import SAFETY_S, Desk, desk
 from tests.api.market import Market
 from zmart_stream import __version__
 from zmart_stream.api import pages
+from zmart_stream.api.addresses import FREQTRADE
 from zmart_stream.api.app import ROUTES
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.openapi import describe
+from zmart_stream.api.openapi_endless import ABOUT
+from zmart_stream.api.pairlist import PATH as PAIR_LIST
+from zmart_stream.api.push.routes import PATHS
+from zmart_stream.api.push.wants import TYPES
 from zmart_stream.domain.signals import SignalReceived, SubmitSignal
 
+UPGRADE = [
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+]
 STATIC = Path(pages.__file__).parent / "static"
 EXAMPLES = 6
 """Generated requests of each kind for each route."""
@@ -119,11 +131,13 @@ def test_generated_requests_find_no_fault_and_no_undescribed_reply(seed: int, tm
 
         for found in schema.get_all_operations():
             operation = found.ok()
+            if operation.definition.raw.get("x-endless"):
+                continue  # a generated request would be answered without end
             takes_something = operation.definition.raw["parameters"] or "requestBody" in operation.definition.raw
             for mode in GenerationMode:
                 if mode is GenerationMode.POSITIVE or takes_something:
                     seeded(seed)(run(given(operation.as_strategy(generation_mode=mode))(ask)))()
-    assert len(asked) == len(ROUTES)
+    assert len(asked) == len(ROUTES) + 1, "the pair list too"
     # a book may be full or lack the contract: then 409 is the answer to a good request
     assert [label for label, statuses in asked.items() if not statuses & {200, 202, 409}] == [UNKNOWN_IDS]
     assert [label for label, statuses in asked.items() if label.startswith("GET") and 200 not in statuses] == []
@@ -201,7 +215,59 @@ def test_the_description_has_every_route_and_every_model() -> None:
     referred = {found.rpartition("/")[2] for found in re.findall(r"#/components/schemas/\w+", str(told))}
     assert referred == names
     operations = [operation["operationId"] for methods in told["paths"].values() for operation in methods.values()]
-    assert len(set(operations)) == len(ROUTES)
+    assert len(set(operations)) == len(ROUTES) + len(ABOUT)
+    listening = {path: methods["get"] for path, methods in told["paths"].items() if path in ABOUT}
+    assert set(listening) == {*PATHS, PAIR_LIST, FREQTRADE}
+    assert [path for path, operation in listening.items() if "x-endless" not in operation] == [PAIR_LIST]
+    assert list(listening[PATHS[0]]["x-events"]) == list(TYPES)
+    assert set(listening[PATHS[1]]["x-websocket"]["says"]["properties"]) == {"action", "types", "symbols"}
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "lines", "status"),
+    [
+        (f"{PATHS[0]}?types=hold", "read", [], 200),
+        (f"{PATHS[0]}?types=scores", "read", [], 400),
+        (f"{PATHS[0]}?symbols=NOSUCHUSDTM", "read", [], 404),
+        (PATHS[0], "signal", [], 403),
+        (PATHS[0], "", [], 401),
+        (PATHS[1], "read", UPGRADE, 101),
+        (PATHS[1], "read", [], 400),
+        (PATHS[1], "", UPGRADE, 401),
+        (f"{FREQTRADE}?token={{freqtrade}}", "", UPGRADE, 101),
+        (f"{FREQTRADE}?token={{freqtrade}}&exchange=okx", "", UPGRADE, 101),
+        (f"{FREQTRADE}?token={{freqtrade}}&exchange=x", "", UPGRADE, 400),
+        (f"{FREQTRADE}?token={{read}}", "", UPGRADE, 401),
+        (f"{FREQTRADE}?token={{freqtrade}}", "", ["Host: elsewhere.example"], 421),
+    ],
+)
+def test_what_does_not_end_answers_as_described(
+    path: str, token: str, lines: list[str], status: int, tmp_path: Path
+) -> None:
+    told = describe(ROUTES, version=__version__)["paths"][path.partition("?")[0]]["get"]["responses"]
+
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=AuthSettings(behind_proxy=True)) as at:
+            made = {scope: at.tokens.create(scope, [scope])[1] for scope in ("read", "signal", "freqtrade")}
+            bearer = [f"Authorization: Bearer {made[token]}"] if token else []
+            host = [] if any(line.startswith("Host") for line in lines) else ["Host: localhost"]
+            head = "\r\n".join([f"GET {path.format(**made)} HTTP/1.1", *host, *bearer, *lines])
+            reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+            writer.write(f"{head}\r\n\r\n".encode())
+            async with asyncio.timeout(SAFETY_S):
+                said = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            writer.close()
+            assert int(said.split()[1]) == status
+            kind = re.search(r"content-type: ([^;\r]+)", said)
+            content = told[str(status)].get("content", {})
+            if status == 101:
+                assert content == {}
+                assert "upgrade: websocket" in said
+            else:
+                assert kind is not None
+                assert kind[1] in content
+
+    asyncio.run(scenario())
 
 
 def test_the_description_is_served_and_head_is_answered(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.api.desk import SAFETY_S, SYMBOLS, Desk, desk
 from tests.api.listening import T0, Ear, feed, listening, score
 from zmart_stream.api.limits import Limits, PushLimits
+from zmart_stream.api.openapi_endless import EVENTS
 from zmart_stream.api.push import events
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.push.wants import TYPES
@@ -96,6 +97,7 @@ def test_every_type_is_told_with_the_documented_fields(tmp_path) -> None:
         assert rows.keys() == set(TYPES)
         for event in heard:
             assert list(event.data) == re.findall(r"`(\w+)`", rows[event.kind]), event.kind
+            assert tuple(event.data) == EVENTS[event.kind], event.kind
 
     asyncio.run(scenario())
 

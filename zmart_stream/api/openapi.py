@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from zmart_stream.api import openapi_endless as endless
 from zmart_stream.api import problems
 from zmart_stream.api.calls import JSON, MOST_NAME, OPERATOR, PREFIX, Route
-from zmart_stream.api.models import Reference, Row
+from zmart_stream.api.models import Query, Reference, Row
 from zmart_stream.api.routes.signals import KEY
 from zmart_stream.signals.validation import MOST_KEY
 
@@ -47,6 +48,7 @@ def describe(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    paths |= endless.paths(_query_parameters, {"$ref": _REF.format(model=Problem.__name__)})
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -77,7 +79,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "description": (route.handler.__doc__ or route.summary).strip(),
         "tags": [_subject(route)],
-        "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
+        "parameters": [*_path_parameters(route), *_query_parameters(route.query), *_headers(route)],
         "responses": {str(route.status): _reply(route), **_problems(route)},
         "security": _security(route),
         "x-scope": route.scope,
@@ -133,8 +135,8 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _query_parameters(route: Route) -> list[dict[str, Any]]:
-    schema = route.query.model_json_schema(ref_template=_REF)
+def _query_parameters(query: type[Query]) -> list[dict[str, Any]]:
+    schema = query.model_json_schema(ref_template=_REF)
     found = []
     for name, field in schema.get("properties", {}).items():
         told = {key: value for key, value in _without_null(field).items() if key not in ("title", "description")}
