@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -16,12 +17,19 @@ from socket import create_server
 from typing import NamedTuple
 
 import pytest
+import structlog
 import typer
 
 from tests.api.desk import SYMBOLS, Desk, desk
 from zmart_stream import __version__
 from zmart_stream.api.auth import AuthSettings
+from zmart_stream.api.models.analytics import ContributionRow, PointRow, SwapRow
+from zmart_stream.api.models.portfolio import ChangeRow, HoldingRow
+from zmart_stream.api.models.scoring import RankingRow
+from zmart_stream.api.models.signals import OpinionRow, SignalRow
+from zmart_stream.cli import heads
 from zmart_stream.cli.asking import as_csv_text
+from zmart_stream.cli.client import Client
 from zmart_stream.cli.entry import app, main
 from zmart_stream.cli.running import duration_s
 from zmart_stream.cli.tables import Column, age, aligned, number, percent, signed
@@ -32,6 +40,12 @@ PROGRAM = [sys.executable, "-m", "zmart_stream.cli"]
 TIMEOUT_S = 60.0
 SENT = ["signal", "send", "--source", "s", "--type", "BREAKOUT", "--strength", "0.8", "--confidence", "0.7"]
 SHOWN = ("history", "metrics", "attribution", "equity", "swaps")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_the_server(logs_as_they_were) -> None:
+    """The server that is asked runs in this process; what it logs is none of the verbs' output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -139,6 +153,9 @@ def test_every_verb_explains_itself(verb, tmp_path, capsys) -> None:
         ["portfolio", "add"],
         ["portfolio", "replace", "XBTUSDTM"],
         ["portfolio", "equity", "--points", "1"],
+        ["portfolio", "equity", "--since", "2026-11-02", "--until", "2026-11-01T00:00:00Z"],
+        ["portfolio", "swaps", "--json", "--csv"],
+        ["rank", "--csv", "--json"],
         ["pause", "--as", "Zoë"],
         ["signal"],
         ["signal", "send", "--type", "BREAKOUT"],
@@ -331,6 +348,57 @@ def test_rows_as_csv(tmp_path) -> None:
                 assert rows, verb
                 assert all(len(row) == len(head) for row in rows), verb
             assert head[:3] == ["id", "symbol_out", "symbol_in"]
+
+    asyncio.run(scenario())
+
+
+def test_csv_without_rows_has_the_head_of_one_with_rows(tmp_path, monkeypatch) -> None:
+    """In the API's own names."""
+    models = {
+        heads.RANKINGS: RankingRow, heads.HOLDINGS: HoldingRow, heads.HISTORY: ChangeRow, heads.SWAPS: SwapRow,
+        heads.ATTRIBUTION: ContributionRow, heads.EQUITY: PointRow, heads.SIGNALS: SignalRow,
+        heads.OPINIONS: OpinionRow,
+    }  # fmt: skip
+    for head, model in models.items():
+        assert set(model.model_fields) <= set(head), model
+    nothing = {"rankings": [], "holdings": [], "changes": [], "metrics": {}, "reasons": {}, "contributions": []}
+    nothing |= {"points": [], "running": [], "final": [], "signals": [], "signal": {"opinions": []}}
+    monkeypatch.setattr(Client, "get", lambda *path, **query: dict(nothing))
+    shown = {
+        heads.RANKINGS: ["rank"], heads.HOLDINGS: ["portfolio"], heads.HISTORY: ["portfolio", "history"],
+        heads.METRICS: ["portfolio", "metrics"], heads.ATTRIBUTION: ["portfolio", "attribution"],
+        heads.EQUITY: ["portfolio", "equity"], heads.SWAPS: ["portfolio", "swaps"], heads.SIGNALS: ["signals"],
+        heads.OPINIONS: ["signals", "show", "x"],
+    }  # fmt: skip
+    for head, verb in shown.items():
+        assert call(tmp_path, *verb, "--csv") == (0, ",".join(head) + "\n", "")
+
+
+@pytest.mark.parametrize("verb", [["schema"], ["show-config"], ["--help"], ["portfolio", "history"]], ids=" ".join)
+def test_who_has_read_enough_ends_it_well(verb, tmp_path) -> None:
+    """As in `zmart-stream ... | head -1`: no trace, exit 0."""
+
+    def unread(url: str) -> subprocess.CompletedProcess[str]:
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            return subprocess.run(
+                [*PROGRAM, *verb],
+                check=False,
+                cwd=tmp_path,
+                env=environment(ZMART_URL=url),
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+        finally:
+            os.close(writer)
+
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=AuthSettings(open_loopback=True)) as at:
+            found = await asyncio.to_thread(unread, f"http://127.0.0.1:{at.port}")
+        assert (found.returncode, found.stderr) == (0, "")
 
     asyncio.run(scenario())
 

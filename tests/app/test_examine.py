@@ -178,6 +178,12 @@ def test_other_faults_are_found(state: Path, capsys: pytest.CaptureFixture[str],
     assert [name for name, _ in faults(report)] == ["database"]
 
 
+def test_a_database_that_lacks_something_is_told_without_sql(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    break_it(state, "DROP TABLE swap_ledger")
+    ((name, told),) = faults(doctor(state, capsys)[1])
+    assert (name, told) == ("database", "a read failed: database fault: no such table: swap_ledger")
+
+
 def test_an_older_and_a_newer_schema(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     break_it(state, "UPDATE alembic_version SET version_num = '0001'")
     code, report = doctor(state, capsys)

@@ -150,3 +150,12 @@ def test_a_storage_that_takes_nothing_is_told_though_it_cannot_be_stored(seed: i
     core.reads.made(core.engine.process(StorageDegraded(ts=core.engine.now, reason="disk full")))
     assert core.reads.portfolio()["hold_reason"] == "storage: disk full"
     assert core.reads.status()["book"]["hold"] is True
+
+
+def test_explain_tells_when_a_contract_may_come_back(seed: int) -> None:
+    core = Core(seed)
+    leaver, other = (holding["symbol"] for holding in core.reads.portfolio()["holdings"][:2])
+    core.engine.symbols.memory.barred[leaver] = 1_790_000_000 * 10**9
+    core.engine.symbols.memory.barred[other] = None
+    assert core.reads.explain(leaver)["rules"]["barred_until"] == "2026-09-21T14:13:20.000Z"
+    assert core.reads.explain(other)["rules"]["barred_until"] is None

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from tests.portfolio.builders import DAY, HOUR, T0, manager, standing, standings
-from zmart_stream.domain.commands import AddHolding, RemoveHolding, ReplaceHolding
+from zmart_stream.domain.commands import AddHolding, BlockSymbol, RemoveHolding, ReplaceHolding
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, PortfolioChange
 from zmart_stream.domain.settings import CoreSettings, PortfolioSettings
 from zmart_stream.domain.standing import Standing
+from zmart_stream.portfolio.eligibility import failing
 from zmart_stream.portfolio.symbols import SymbolManager
 
 TEN = {f"C{i:02d}": 90.0 - i for i in range(10)}
@@ -242,8 +243,24 @@ def test_refusals_have_stable_codes(command: Any, code: str) -> None:
     assert refused.value.code == code
     assert book.portfolio == before
     if code == "not_eligible":
-        assert "spread_bps: 16.0 against 15.0" in str(refused.value)
-        assert "feed_live" in str(refused.value)
+        assert "spread_bps is 16, at most 15" in str(refused.value)
+        assert "its feed is stale" in str(refused.value)
+
+
+def test_a_shut_gate_speaks_as_people_do() -> None:
+    """No truth values, no more digits than it takes."""
+    book = filled()
+    book.command(BlockSymbol(ts=T0, request_id="1", symbol="N"), standings({**TEN, "N": 99.0}))
+    shut = standings({"N": None}, spread_bps=None, turnover=1234567.0, status="Paused", is_linear_usdt_crypto=False)
+    told = [str(gate) for gate in failing(book.eligibility.candidate_gates(shut["N"]))]
+    assert told == [
+        "it is no USDT-linear crypto contract",
+        "status is Paused, wanted is Open",
+        "turnover_usdt is 1 234 567, at least 2 000 000",
+        "spread_bps is not known, at most 15",
+        "it has no composite",
+        "an operator blocked it",
+    ]
 
 
 def test_operator_is_refused_while_storage_fails() -> None:
@@ -312,7 +329,7 @@ def test_outlook_names_the_score_that_would_do_it() -> None:
     assert (out.moves, out.rule, out.target) == ("out", "replace", 82.0)
     never = book.outlook(T0, field, "BAD")
     assert never.target is None
-    assert "feed_live" in never.text
+    assert "its feed is stale" in never.text
     some = filled({"A": 80.0})
     assert some.outlook(T0, standings({"A": 80.0, "N": 30.0}), "N").target == 50.0
     assert some.outlook(T0, standings({"A": 80.0}), "A").target == pytest.approx(35.0, abs=1e-5)

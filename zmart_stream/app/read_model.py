@@ -249,6 +249,7 @@ class ReadModel:
         contributions = sum(component["contribution"] for component in found["components"])
         return {
             **found,
+            "rules": {**found["rules"], "barred_until": iso(found["rules"]["barred_until"])},
             "symbol_id": symbol_id(symbol),
             "as_of": iso(found["as_of"]),
             "in_book": any(holding.symbol == symbol for holding in self._book.holdings),

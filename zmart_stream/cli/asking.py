@@ -12,12 +12,22 @@ from typing import Annotated, Any
 
 import typer
 
-from zmart_stream.cli import views
+from zmart_stream.cli import heads, views
 from zmart_stream.cli.client import DEFAULT_URL, Client, token_from
+from zmart_stream.domain.errors import UsageError
 
 Url = Annotated[str | None, typer.Option("--url", help="The daemon; else $ZMART_URL, else http://127.0.0.1:8420.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the reply as JSON.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print the rows as CSV, with a head.")]
+
+
+def _one_form(context: typer.Context, asked: bool) -> bool:
+    """Whichever of the two is read last sees the other. Raises UsageError."""
+    if asked and any(context.params.get(name) for name in ("as_json", "as_csv")):
+        raise UsageError("--json and --csv: one of them")
+    return asked
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_one_form, help="Print the reply as JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", callback=_one_form, help="Print the rows as CSV, with a head.")]
 Token = Annotated[str | None, typer.Option("--token", help="Bearer token; else $ZMART_TOKEN. Others can see options.")]
 TokenPath = Annotated[
     Path | None, typer.Option("--token-file", help="File that holds the token; else $ZMART_TOKEN_FILE.")
@@ -50,7 +60,8 @@ def rank(
 ) -> None:
     """Every contract with a score, best first, and what keeps some out."""
     reply = daemon(url, token, token_file).get("scoring", "rankings", type=kind, limit=limit)
-    show(rows_first(reply, "rankings"), views.rankings, as_json=as_json, rows=reply["rankings"] if as_csv else None)
+    rows = reply["rankings"] if as_csv else None
+    show(rows_first(reply, "rankings"), views.rankings, as_json=as_json, rows=rows, names=heads.RANKINGS)
 
 
 def explain(
@@ -106,25 +117,30 @@ def rows_first(reply: Reply, name: str) -> Reply:
 
 
 def show(
-    reply: Reply, view: Callable[[Reply], None], *, as_json: bool, rows: Sequence[Mapping[str, Any]] | None = None
+    reply: Reply,
+    view: Callable[[Reply], None],
+    *,
+    as_json: bool,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    names: Sequence[str] = (),
 ) -> None:
-    """The reply as JSON, its `rows` as CSV, or as people read it."""
+    """The reply as JSON, its `rows` as CSV with at least the head `names`, or as people read it."""
     if as_json:
         typer.echo(json.dumps(reply, indent=2, ensure_ascii=False))
     elif rows is not None:
-        typer.echo(as_csv_text(rows), nl=False)
+        typer.echo(as_csv_text(rows, names), nl=False)
     else:
         view(reply)
 
 
-def as_csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV with a head of all their members; members with a form of their own as JSON."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def as_csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
+    """Rows as CSV with a head: `names`, and whatever else the rows have; members with a form of their own as JSON."""
+    head = list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if names:
-        writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    if head:
+        writer.writerow(head)
+    writer.writerows([_cell(row.get(name)) for name in head] for row in rows)
     return text.getvalue()
 
 

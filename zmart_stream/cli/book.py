@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from zmart_stream.cli import book_views, views
+from zmart_stream.cli import book_views, heads, views
 from zmart_stream.cli.asking import As, Csv, Json, Reason, Reply, Token, TokenPath, Url, daemon, rows_first, show
+from zmart_stream.domain.errors import UsageError
 
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A contract, such as XBTUSDTM, or its id.")]
 Window = Annotated[str, typer.Option("--window", help="1d, 7d, 30d or all.")]
@@ -40,7 +42,7 @@ def portfolio(
     if context.invoked_subcommand is None:
         reply = daemon(url, token, token_file).get("portfolio")
         rows = reply["holdings"] if as_csv else None
-        show(rows_first(reply, "holdings"), views.portfolio, as_json=as_json, rows=rows)
+        show(rows_first(reply, "holdings"), views.portfolio, as_json=as_json, rows=rows, names=heads.HOLDINGS)
 
 
 def add(
@@ -163,7 +165,7 @@ def history(
     wanted = {"limit": limit, "symbol": symbol.upper() if symbol else None, "kind": kind, "since": since}
     reply = daemon(url, token, token_file).get("portfolio", "history", **wanted)
     rows = reply["changes"] if as_csv else None
-    show(rows_first(reply, "changes"), book_views.history, as_json=as_json, rows=rows)
+    show(rows_first(reply, "changes"), book_views.history, as_json=as_json, rows=rows, names=heads.HISTORY)
 
 
 def metrics(
@@ -177,7 +179,7 @@ def metrics(
     """Risk and performance of the book, and why a figure is missing."""
     reply = daemon(url, token, token_file).get("portfolio", "metrics", window=window)
     rows = book_views.figures(reply) if as_csv else None
-    show(reply, book_views.metrics, as_json=as_json, rows=rows)
+    show(reply, book_views.metrics, as_json=as_json, rows=rows, names=heads.METRICS)
 
 
 def attribution(
@@ -191,7 +193,8 @@ def attribution(
     """Where the return came from: holdings, funding, costs, and the effects by sector."""
     reply = daemon(url, token, token_file).get("portfolio", "attribution", window=window)
     rows = reply["contributions"] if as_csv else None
-    show(rows_first(reply, "contributions"), book_views.attribution, as_json=as_json, rows=rows)
+    names = heads.ATTRIBUTION
+    show(rows_first(reply, "contributions"), book_views.attribution, as_json=as_json, rows=rows, names=names)
 
 
 def equity(
@@ -205,9 +208,10 @@ def equity(
     token_file: TokenPath = None,
 ) -> None:
     """The paper equity over time, beside the first book held and the benchmark."""
+    _check_span(since, until)
     reply = daemon(url, token, token_file).get("portfolio", "equity", since=since, until=until, points=points)
     rows = reply["points"] if as_csv else None
-    show(rows_first(reply, "points"), book_views.equity, as_json=as_json, rows=rows)
+    show(rows_first(reply, "points"), book_views.equity, as_json=as_json, rows=rows, names=heads.EQUITY)
 
 
 def swaps(
@@ -215,8 +219,9 @@ def swaps(
 ) -> None:
     """What each swap earned against not swapping, and what a point of score earned."""
     reply = daemon(url, token, token_file).get("portfolio", "swaps")
-    rows = [*reply["running"], *reply["final"]]
-    show({"swaps": rows, **reply}, book_views.swaps, as_json=as_json, rows=rows if as_csv else None)
+    every = [*reply["running"], *reply["final"]]
+    rows = every if as_csv else None
+    show({"swaps": every, **reply}, book_views.swaps, as_json=as_json, rows=rows, names=heads.SWAPS)
 
 
 def summary(url: Url = None, as_json: Json = False, token: Token = None, token_file: TokenPath = None) -> None:
@@ -231,6 +236,17 @@ def summary(url: Url = None, as_json: Json = False, token: Token = None, token_f
         "swaps": asked.get("portfolio", "swaps"),
     }
     show(reply, book_views.summary, as_json=as_json)
+
+
+def _check_span(since: str | None, until: str | None) -> None:
+    """Raises UsageError for a span that ends before it begins; what is no time is the daemon's to refuse."""
+    try:
+        times = [datetime.fromisoformat(text) for text in (since, until) if text]
+    except ValueError:
+        return
+    aware = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in times]
+    if aware != sorted(aware):
+        raise UsageError(f"--since {since} is after --until {until}")
 
 
 def _do(name: str, body: dict[str, str], whom: tuple[Any, Any, Any, str], as_json: bool) -> None:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from zmart_stream import __version__
 from zmart_stream.cli import asking, book, configuring, doctoring, following, running, signalling, tokens
@@ -22,8 +25,38 @@ EXIT_UNREACHABLE = 69
 EXIT_CONFIG = 78
 _LIBRARY_USAGE = 2
 
+DAEMONS = ("run", "sandbox")
+"""Verbs that do not end because nobody reads what they print."""
+
+
+class _Verbs(TyperGroup):
+    """Ends well when the reader has enough, as in `... | head -1`."""
+
+    def make_context(self, *args: Any, **rest: Any) -> Any:
+        """Read the arguments, which may print the help."""
+        with _enough():
+            return super().make_context(*args, **rest)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        if ctx.invoked_subcommand in DAEMONS:
+            return super().invoke(ctx)
+        with _enough():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _enough() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _hush(sys.stdout)
+        raise typer.Exit from None
+
+
 app = typer.Typer(
     name="zmart-stream",
+    cls=_Verbs,
     help="Scores every KuCoin futures contract as the market moves and keeps a book of the best ten.",
     no_args_is_help=False,
     add_completion=False,
@@ -87,6 +120,16 @@ def _code(said: str | int | None) -> int:
 
 
 def _tell(*lines: str, code: int) -> int:
-    for line in lines:
-        typer.echo(f"zmart-stream: {line}", err=True)
+    try:
+        for line in lines:
+            typer.echo(f"zmart-stream: {line}", err=True)
+    except BrokenPipeError:
+        _hush(sys.stderr)
     return code
+
+
+def _hush(stream: TextIO) -> None:
+    """What is still to be written to a pipe that nobody reads goes nowhere, so that the end is quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zmart_stream.cli import signal_views
+from zmart_stream.cli import heads, signal_views
 from zmart_stream.cli.asking import As, Csv, Json, Token, TokenPath, Url, daemon, rows_first, show
 from zmart_stream.domain.errors import UsageError
 
@@ -82,7 +82,7 @@ def signals(
         state = "pending" if is_pending else "processed"
         reply = daemon(url, token, token_file).get("signals", state, **wanted)
         rows = reply["signals"] if as_csv else None
-        show(rows_first(reply, "signals"), signal_views.listed, as_json=as_json, rows=rows)
+        show(rows_first(reply, "signals"), signal_views.listed, as_json=as_json, rows=rows, names=heads.SIGNALS)
 
 
 def show_one(
@@ -95,7 +95,8 @@ def show_one(
 ) -> None:
     """One signal: its steps, each agent's opinion with its reasons, the decision, what became of it."""
     reply = daemon(url, token, token_file).get("signals", which)
-    show(reply, signal_views.whole, as_json=as_json, rows=reply["signal"]["opinions"] if as_csv else None)
+    rows = reply["signal"]["opinions"] if as_csv else None
+    show(reply, signal_views.whole, as_json=as_json, rows=rows, names=heads.OPINIONS)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

@@ -96,7 +96,11 @@ def explain(reply: Reply) -> None:
         [[str(gate["name"]), _value(gate["value"]), _value(gate["limit"]), _verdict(gate)] for gate in reply["gates"]],
     )
     typer.echo(_change(reply.get("change")))
-    for waiting in (reply.get("rules") or {}).get("waiting", ()):
+    rules = reply.get("rules") or {}
+    if rules.get("barred"):
+        until = rules.get("barred_until")
+        typer.echo(f"it may enter again {f'at {until}' if until else 'when an operator brings it back'}")
+    for waiting in rules.get("waiting", ()):
         typer.echo(f"a swap waits: {waiting['text']}")
 
 

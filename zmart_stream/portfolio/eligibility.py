@@ -21,7 +21,28 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit: Figure
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.value} against {self.limit}"
+        if self.name in _SHUT:
+            return _SHUT[self.name]
+        value = "not known" if self.value is None else _figure(self.value)
+        return f"{self.name} is {value}, {_WANTED.get(self.name, 'wanted is')} {_figure(self.limit)}"
+
+
+_SHUT = {
+    "usdt_linear_crypto": "it is no USDT-linear crypto contract",
+    "no_expiry": "it expires, or is to be delisted",
+    "both_sides": "one side of its book is empty",
+    "feed_live": "its feed is stale",
+    "composite": "it has no composite",
+    BLOCKED: "an operator blocked it",
+}
+"""What it means that a gate without figures is shut."""
+
+_WANTED = {"listed_days": "at least", "turnover_usdt": "at least", "spread_bps": "at most"}
+
+
+def _figure(value: Figure) -> str:
+    """Two decimals at most: a gate is shut by more than its last digits, or the value reads as the limit does."""
+    return f"{value:,.2f}".replace(",", " ").removesuffix(".00") if isinstance(value, float) else str(value)
 
 
 class Eligibility:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from zmart_stream.domain.errors import ConfigError, StorageError
 from zmart_stream.storage import recovery, sqlite
-from zmart_stream.storage.faults import ERRORS, Fault, fault_of
+from zmart_stream.storage.faults import ERRORS, Fault, fault_of, words_of
 from zmart_stream.storage.schema import ensure_schema
 from zmart_stream.storage.settings import StorageSettings
 
@@ -101,7 +101,7 @@ class Database:
         except TimeoutError as error:
             raise StorageError(f"a read took longer than {within_s} s") from error
         except ERRORS as error:
-            raise StorageError(f"a read failed: {error}") from error
+            raise StorageError(f"a read failed: {words_of(error)}") from error
 
     async def checkpoint(self) -> None:
         """Move the whole write-ahead log into the file and cut it (SQLite; nothing elsewhere)."""
@@ -185,7 +185,7 @@ class Database:
             async with self._writer.begin() as connection:
                 await connection.run_sync(ensure_schema)
         except ERRORS as error:
-            raise StorageError(f"{self.url.render_as_string()} cannot be opened: {error}") from error
+            raise StorageError(f"{self.url.render_as_string()} cannot be opened: {words_of(error)}") from error
         self._reader = self._server_reader()
 
     def _file_reader(self, path: Path) -> AsyncEngine:

@@ -47,5 +47,12 @@ def fault_of(error: BaseException) -> Fault:
     return Fault.PASSING if lost or type(orig).__name__ == "InterfaceError" else Fault.FATAL
 
 
+def words_of(error: BaseException) -> str:
+    """What a database error means and what the database itself said: without SQL, without links, on one line."""
+    said = getattr(error, "orig", None) or error
+    text = " ".join(str(said).split()) or type(said).__name__
+    return f"{fault_of(error).value}: {text.split(': ', 1)[1] if text.startswith('<class ') and ': ' in text else text}"
+
+
 def _by_prefix(table: dict[Fault, tuple[str, ...]], code: str) -> Fault:
     return next((fault for fault, prefixes in table.items() if code.startswith(prefixes)), Fault.FATAL)

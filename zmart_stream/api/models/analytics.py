@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zmart_stream.api.models import (
     FIGURES,
@@ -164,6 +164,12 @@ class EquityQuery(Query):
     since: Moment | None = Field(None, description="First time; the ledger's start without it.")
     until: Moment | None = Field(None, description="Last time; now without it.")
     points: Annotated[int, Field(ge=2, le=5000), FIGURES] = Field(500, description="Points at most.")
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> EquityQuery:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError("since is after until")
+        return self
 
 
 class PointRow(Row):
