@@ -13,6 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from zmart_stream.api import problems
 from zmart_stream.api.access import AccessLog, route_of
+from zmart_stream.api.addresses import FREQTRADE
 from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.auth import Authenticator, AuthSettings, Names
 from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
@@ -154,6 +155,8 @@ def _outer(names: Names) -> Middleware:
             connection.request_began()
         try:
             names.check(request)
+            if request.path != FREQTRADE:
+                Authenticator.refuse_token_in_query(request)
             return await handler(request)
         except (RequestError, CommandRefusedError, ConfigError, StorageError, web.HTTPException) as error:
             return problems.of_error(error)

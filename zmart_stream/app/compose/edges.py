@@ -16,8 +16,9 @@ from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import Services
 from zmart_stream.api.limits import Limits, PushLimits
 from zmart_stream.api.tokens import TokenFile, TokenRecord
-from zmart_stream.app.settings import ApiTable, Settings
+from zmart_stream.app.settings import ApiTable, Settings, is_loopback
 from zmart_stream.app.venue import Venue
+from zmart_stream.domain.errors import ConfigError
 from zmart_stream.feeds.kucoin.settings import FeedSettings
 from zmart_stream.ops import logging as logs
 from zmart_stream.storage.settings import StorageSettings
@@ -85,6 +86,9 @@ async def open_api(
         requests_per_minute=table.requests_per_minute,
     )
     tokens = TokenFile(token_path(table, folder), on_tokens)
+    if not is_loopback(table.host) and all(record.revoked for record in tokens.records):
+        way = "zmart-stream token create --name NAME --scope read"
+        raise ConfigError(f"api.host {table.host} is open to others and no token is in force in {tokens.path}: {way}")
     alerts = AlertSettings(strength=table.alert_strength, confidence=table.alert_confidence)
     app = create_app(
         services, auth=auth, tokens=tokens, limits=limits, exchange=table.freqtrade_exchange, alerts=alerts
