@@ -162,7 +162,10 @@ def test_a_warm_core_judges_refuses_and_repeats(seed: int, tmp_path: Path) -> No
             ("signal_type", "up", True),
             ("signal_strength", 1.5, True),
         ]
-        assert (await send(at, {**GOOD, "symbol": "NONEUSDTM"})).code == "unknown_symbol"
+        unknown = await send(at, {**GOOD, "symbol": f"{symbol}M", "signal_strength": 1.5})
+        assert (unknown.code, unknown.json["suggestions"][0]) == ("unknown_symbol", symbol)
+        assert f"no contract {symbol}M is listed; did you mean {symbol}" in unknown.json["detail"]
+        assert [problem["field"] for problem in unknown.json["problems"]] == ["signal_strength", "symbol"]
         assert (await send(at, {**GOOD, "signal_data": {"a": "x" * 20_000}})).code == "too_large"
         other = at.tokens.create("other", ["signal"])[1]
         assert (await send(at, GOOD, token=other)).code == "source_taken"

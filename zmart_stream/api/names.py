@@ -19,7 +19,8 @@ def meant_symbols(asked: str, listed: Iterable[str]) -> list[str]:
     """Listed contracts that somebody who asked for `asked` may have meant, nearest first."""
     known = set(listed)
     wanted = asked.upper()
-    bases = [wanted, *(venue + wanted.removeprefix(usual) for usual, venue in _RENAMED.items() if wanted != venue)]
+    renamed = [venue + wanted.removeprefix(usual) for usual, venue in _RENAMED.items() if wanted.startswith(usual)]
+    bases = [wanted, *renamed]
     exact = [base + ending for base in bases for ending in _ENDINGS if base + ending in known]
     alike = sorted(name for name in known if any(name[:2] == base[:2] for base in bases))
     near = [match for base in bases for match in difflib.get_close_matches(base, alike[:_LOOKED_AT], n=MOST)]

@@ -15,7 +15,7 @@ from zmart_stream.api.models.signals import (
     SignalsReply,
     SignalStatisticsReply,
 )
-from zmart_stream.domain.errors import RequestError
+from zmart_stream.domain.errors import CommandRefusedError, RequestError
 from zmart_stream.domain.ports import SignalsAsked
 from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.signals.answer import answer_to
@@ -32,8 +32,8 @@ async def submit(call: Call) -> dict[str, Any]:
     """
     body = call.said(SignalBody)
     given = body.model_dump(exclude={"idempotency_key", "signal_data", "symbol", "symbol_id"})
-    return answer_to(
-        await call.submit(
+    try:
+        cascade = await call.submit(
             SubmitSignal,
             owner=call.caller.owner,
             signal_data=body.signal_data or {},
@@ -42,7 +42,9 @@ async def submit(call: Call) -> dict[str, Any]:
             symbol_id=meant_contract(call, body.symbol_id),
             **given,
         )
-    )
+    except CommandRefusedError as refusal:
+        raise _with_names(call, refusal, body.symbol_id or body.symbol) from None
+    return answer_to(cascade)
 
 
 async def pending(call: Call) -> dict[str, Any]:
@@ -86,6 +88,15 @@ def meant_contract(call: Call, name: str | None) -> str | None:
     if len(found) > 1:
         raise RequestError("unknown_symbol", f"{shown(name)} may be {' or '.join(found)}", suggestions=found)
     return found[0] if found else name
+
+
+def _with_names(call: Call, refusal: CommandRefusedError, name: str | None) -> CommandRefusedError:
+    """The refusal of a contract that is not listed, with those that may have been meant."""
+    if refusal.code != "unknown_symbol" or name is None:
+        return refusal
+    unknown, problems = call.unknown_symbol(str(shown(name))), refusal.facts.get("problems")
+    text = f"{refusal}; {unknown}" if isinstance(problems, list) and len(problems) > 1 else str(unknown)
+    return CommandRefusedError(refusal.code, text, **{**refusal.facts, **unknown.facts})
 
 
 def sent_key(call: Call, in_body: str | None) -> str | None:
