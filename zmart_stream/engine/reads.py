@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from zmart_stream.engine.judging import Judging
 from zmart_stream.engine.stages import Stages, known
 from zmart_stream.engine.warmup import Start
 from zmart_stream.market.contract_state import ContractState
+from zmart_stream.portfolio.eligibility import failing
 from zmart_stream.scoring.registry import components
 
 COMPOSITE = "COMPOSITE"
@@ -62,12 +63,9 @@ class Reads:
         `kind`: COMPOSITE or a component's name in upper case. Raises KeyError for another.
         """
         wanted = _KINDS.get(kind.upper(), kind.upper())
-        scored = [row for row in map(self._ranking_row, self._stages.market.states) if row is not None]
         if wanted != COMPOSITE and wanted not in self._component_names():
             raise KeyError(kind)
-        for row in scored:
-            row["score"] = row["composite"] if wanted == COMPOSITE else row["components"].get(wanted)
-        scored = [row for row in scored if row["score"] is not None]
+        scored = list(self._ranking_rows(wanted))
         scored.sort(key=lambda row: (-row["score"], -(row["turnover_24h"] or 0.0), row["symbol"]))
         rank = 0
         for row in scored:
@@ -211,28 +209,34 @@ class Reads:
     def _component_names(self) -> list[str]:
         return [component.name.upper() for component in components(self.settings.scoring)]
 
-    def _ranking_row(self, state: ContractState) -> dict[str, Any] | None:
-        stages = self._stages
-        parts = stages.scoring.components(state.row)
-        composite = known(stages.scoring.composite(state.row))
-        if composite is None and all(component.score is None for component in parts):
-            return None
-        standing = stages.standing(state, self.now)
-        return {
-            "symbol": state.symbol,
-            "score": composite,
-            "rank": None,
-            "composite": composite,
-            "confidence": standing.confidence,
-            "components": {component.name.upper(): component.score for component in parts},
-            "eligible": bool(composite is not None and stages.symbols.is_eligible(standing)),
-            "in_book": stages.symbols.holding(state.symbol) is not None,
-            "sector": standing.sector,
-            "price": known(state.price),
-            "turnover_24h": standing.turnover,
-            "spread_bps": standing.spread_bps,
-            "live": standing.live,
-        }
+    def _ranking_rows(self, wanted: str) -> Iterator[dict[str, Any]]:
+        """Every contract with the wanted score, not ranked yet; the failing gates are those of a read of it alone."""
+        stages, symbols, standings = self._stages, self._stages.symbols, self.standings()
+        columns = {name.upper(): column for name, column in stages.scoring.component_scores().items()}
+        eligible = symbols.eligible(standings)
+        held = {holding.symbol: True for holding in symbols.portfolio.holdings}
+        for state, standing, is_eligible in zip(stages.market.states, standings.values(), eligible, strict=True):
+            composite = standing.score
+            scores = {name: column[state.row] for name, column in columns.items()}
+            score = composite if wanted == COMPOSITE else scores[wanted]
+            if score is None:
+                continue
+            yield {
+                "symbol": state.symbol,
+                "score": score,
+                "rank": None,
+                "composite": composite,
+                "confidence": standing.confidence,
+                "components": scores,
+                "eligible": is_eligible,
+                "failed_gates": [] if is_eligible else [gate.name for gate in failing(symbols.gates(standing))],
+                "in_book": state.symbol in held,
+                "sector": standing.sector,
+                "price": known(state.price),
+                "turnover_24h": standing.turnover,
+                "spread_bps": standing.spread_bps,
+                "live": standing.live,
+            }
 
     def _change(self, state: ContractState, standings: dict[str, Standing]) -> dict[str, Any]:
         """The score that would move the contract across the book's border, and the one part that could bring it."""
