@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.auth import Authenticator, Caller
 from zmart_stream.api.intake import read_body, read_query, receive
+from zmart_stream.api.kept import KeptReplies
 from zmart_stream.api.limits import Buckets, Limits
 from zmart_stream.api.models import Body, NoQuery, PageQuery, Query, is_symbol, is_uuid
 from zmart_stream.api.names import meant_symbols
@@ -50,6 +51,7 @@ class Services:
     now: Callable[[], int]  # market time, ns
     not_ready: Callable[[], Sequence[str]]  # why fresh data is not served; empty: it is
     debug: Callable[[], Awaitable[dict[str, Any]]] | None = None  # memory and database, where `api.debug` is on
+    told: Callable[[], int] | None = None  # moves with all that is told but scores; without it no reply is kept
     push: Hub = field(default_factory=Hub)
 
 
@@ -151,6 +153,9 @@ class Route:
     text: Callable[[dict[str, Any]], str] | None = None
     """Makes the reply a text; then errors are text too."""
 
+    kept_s: float = 0.0
+    """How long (real seconds) a reply may be given again, to whoever asks, while nothing but scores is told."""
+
     token_only: bool = False
     """Whether a caller needs a token even where loopback callers may do everything else."""
 
@@ -170,12 +175,17 @@ class Door:
 def endpoint(route: Route, door: Door) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The route as the HTTP library wants it."""
 
+    kept = KeptReplies(door.services.told, route.kept_s) if route.kept_s and door.services.told else None
+
     async def serve(request: web.Request) -> web.Response:
         caller = _caller(request, route, door.auth)
         door.rates.take(caller.key, "requests of one token or address")
         caller.need(route.scope, token_only=route.token_only)
         who = _who(request, caller)
-        body = await content(request, caller, who)
+        if kept is not None:
+            body = await kept.get(request.raw_path, lambda: content(request, caller, who))
+        else:
+            body = await content(request, caller, who)
         if route.text is not None:
             return web.Response(body=body, status=route.status, content_type="text/plain", charset="utf-8")
         return web.Response(body=body, status=route.status, content_type=JSON)

@@ -74,6 +74,8 @@ class ReadModel:
         self._ranked: dict[str, tuple[float, list[dict[str, Any]]]] = {}
         self._ids: dict[str, str] = {}
         self._began = time.monotonic()
+        self.told = 0
+        """How often something was told besides scores."""
 
     def made(self, messages: Sequence[Message]) -> None:
         """What the core derived goes to storage: until it is told, the book is shown as it was."""
@@ -85,6 +87,7 @@ class ReadModel:
         for message in messages:
             if type(message) is ScoreChanged:
                 continue
+            self.told += 1
             self._ranked.clear()
             if isinstance(message, PortfolioChange):
                 self._book = message.after
@@ -158,18 +161,11 @@ class ReadModel:
 
     def _rank(self, kind: str) -> list[dict[str, Any]]:
         held = {holding.symbol for holding in self._book.holdings}
-        standings = self._engine.standings()
-        rows = []
-        for row in self._engine.rankings(kind):
-            gates = self._engine.symbols.gates(standings[row["symbol"]])
-            rows.append(
-                {
-                    **row,
-                    "symbol_id": self._id(row["symbol"]),
-                    "in_book": row["symbol"] in held,
-                    "failed_gates": [gate.name for gate in gates if not gate.ok],
-                }
-            )
+        rows: list[dict[str, Any]] = self._engine.rankings(kind)
+        for row in rows:
+            symbol = row["symbol"]
+            row["symbol_id"] = self._id(symbol)
+            row["in_book"] = symbol in held
         return rows
 
     def _id(self, symbol: str) -> str:

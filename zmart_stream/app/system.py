@@ -111,6 +111,7 @@ class System:
     reload: Callable[[], Awaitable[Mapping[str, Any]]]
     venue_time: Callable[[], Awaitable[int]]
     status_line: Callable[[], str]
+    warmed: Callable[[], bool]  # whether the history that was asked for is loaded
     checkpoint: Callable[[], None]  # queue a snapshot of the present state
     close: Callable[[], Awaitable[None]]  # the database and what else is open
     flush_every_s: float

@@ -127,6 +127,7 @@ ROUTES = (
         summary="Signals that wait",
         query=SignalsQuery,
         errors=("unknown_symbol",),
+        kept_s=1.0,
     ),
     Route(
         method="GET",
@@ -136,6 +137,7 @@ ROUTES = (
         summary="Signals that are through",
         query=SignalsQuery,
         errors=("unknown_symbol",),
+        kept_s=1.0,
     ),
     Route(
         method="GET",

@@ -178,6 +178,7 @@ class _Assembly:
             configuration=RunningSettings(self.reload, self._record),
             now=self.clock.now,
             not_ready=self._not_ready,
+            told=lambda: self.reads.told,
             push=self.hub,
             debug=debug_facts(stored.statistics) if self.settings.api.debug else None,
         )
@@ -196,6 +197,7 @@ class _Assembly:
             reload=self.reload.run,
             venue_time=self.rest.server_time,
             status_line=self.reads.status_line,
+            warmed=lambda: bool(self.engine.status()["warm_up"]["ended"]),
             checkpoint=lambda: _Store(self.writer, self.reads.made).put([], self.engine.snapshot(full=False)),
             close=opened.aclose,
             flush_every_s=self.settings.capture.flush,
