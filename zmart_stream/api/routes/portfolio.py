@@ -89,7 +89,12 @@ _REFUSALS = ("unknown_symbol", "already_in_book", "not_eligible", "cap_reached",
 
 ROUTES = (
     Route(
-        method="GET", path=f"{PREFIX}/portfolio", handler=portfolio, reply=PortfolioReply, summary="The committed book"
+        method="GET",
+        path=f"{PREFIX}/portfolio",
+        handler=portfolio,
+        reply=PortfolioReply,
+        summary="The committed book",
+        kept_s=0.25,
     ),
     _write("add-symbol", add_symbol, SymbolBody, "Take a contract into the book", *_REFUSALS, "book_full"),
     _write(

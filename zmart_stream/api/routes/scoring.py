@@ -87,6 +87,7 @@ ROUTES = (
         summary="Every contract with a score, best first",
         query=RankingsQuery,
         errors=("unknown_score",),
+        kept_s=1.0,
     ),
     Route(
         method="POST",

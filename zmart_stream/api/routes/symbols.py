@@ -32,6 +32,7 @@ ROUTES = (
         reply=SymbolsReply,
         summary="Every known contract",
         query=PageQuery,
+        kept_s=1.0,
     ),
     Route(
         method="GET",
