@@ -32,10 +32,10 @@ class AccessLog:
     written once in `log.repeat_every`.
     """
 
-    def __init__(self, address: Callable[[web.Request], str]) -> None:
-        """`address` tells where a request comes from."""
+    def __init__(self, address: Callable[[web.Request], str], writes: Buckets | None = None) -> None:
+        """`address` tells where a request comes from; `writes` keeps the lines on writes few."""
         self._address = address
-        self._writes = Buckets(MOST_WRITES)
+        self._writes = writes or Buckets(MOST_WRITES)
         self._left_out = 0
 
     def middleware(self) -> Middleware:

@@ -25,7 +25,7 @@ from zmart_stream.api.tokens import Scope, TokenFile, UrlScope
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.ports import Archive, Commander, Configuration, Reader
+from zmart_stream.domain.ports import Archive, Commander, Configuration, Notifications, Reader
 
 PREFIX = "/api/symbol-mgmt"
 OPERATOR = "Zmart-Operator"
@@ -214,7 +214,6 @@ def _caller(request: web.Request, route: Route, auth: Authenticator) -> Caller:
     """Who asks: by a header, or by the secret in the path. Raises RequestError."""
     if route.secret is None:
         return auth.caller(request)
-    auth.refuse_token_in_query(request)
     return auth.holder_of(request, request.match_info["secret"], route.secret)
 
 

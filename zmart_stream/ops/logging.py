@@ -119,12 +119,15 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    _libraries(shared, renderer, sql=sql)
+    _libraries(shared, [*errors, renderer], sql=sql)
 
 
-def _libraries(shared: list[Any], renderer: Renderer, *, sql: bool) -> None:
+def _libraries(shared: list[Any], last: list[Any], *, sql: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer))
+    without_record = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[without_record, *last])
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
