@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.api.shelf import AS_OF, NOW, SYMBOLS, Books, Counter, Dials, Paper
+from tests.notify.receiver import Memory
 from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.app import ALERTS, Running, create_app, serve
 from zmart_stream.api.auth import AuthSettings
@@ -18,10 +19,12 @@ from zmart_stream.api.exchange_names import Exchange
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import TokenFile
+from zmart_stream.notify.outbox import Outbox
+from zmart_stream.notify.settings import NotifySettings
 
 __all__ = ["AS_OF", "NOW", "SYMBOLS", "Desk", "answer", "desk", "ended", "exchange"]
 
-SAFETY_S = 30.0
+SAFETY_S = 120.0
 """No exchange of a test may hang longer; a deadline under test is far shorter."""
 
 
@@ -111,6 +114,7 @@ async def desk(
         not_ready=lambda: unready,
         debug=inside if debug else None,
         push=push or Hub(),
+        notifications=Outbox(NotifySettings(), {}, Memory()),
     )
     tokens = TokenFile(folder / "tokens.json")
     app = create_app(
