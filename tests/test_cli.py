@@ -37,7 +37,7 @@ from zmart_stream.domain.errors import UsageError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROGRAM = [sys.executable, "-m", "zmart_stream.cli"]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 SENT = ["signal", "send", "--source", "s", "--type", "BREAKOUT", "--strength", "0.8", "--confidence", "0.7"]
 SHOWN = ("history", "metrics", "attribution", "equity", "swaps")
 

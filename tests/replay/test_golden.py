@@ -199,6 +199,6 @@ def test_another_process_derives_the_same(golden: tuple[Path, list[Message], lis
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=400,
     )
     assert done.stdout.strip() == f"identical: {len(golden[2])} derived messages", done.stderr

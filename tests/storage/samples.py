@@ -21,7 +21,7 @@ from zmart_stream.storage.writer import StorageWriter
 
 HOUR = 3600 * 10**9
 START = 1_790_000_000 // 3600 * HOUR
-QUICK = StorageSettings(ballast_bytes=0, batch_s=0.01)
+QUICK = StorageSettings(ballast_bytes=0, batch_s=0.01, read_timeout_s=60.0)
 
 
 def contract(symbol: str) -> Contract:
@@ -145,7 +145,7 @@ async def writing(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.run())
         yield writer
-        assert await writer.drain(60)
+        assert await writer.drain(180)
         await writer.close()
 
 

@@ -135,7 +135,7 @@ def test_a_lost_connection_is_taken_up_again(server: str, request: pytest.Fixtur
         async with opened(url) as database, writing(database, told) as writer:
             for size in range(1, 6):
                 writer.put([books.change("fill", NAMES[:size])])
-                assert await writer.drain(60)
+                assert await writer.drain(180)
                 other = await asyncpg.connect(host=server, user="zmart", database="postgres")
                 await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
                 await other.close()
@@ -154,11 +154,11 @@ def test_backup_of_a_database_in_use(path: Path) -> None:
         books = Books()
         async with opened(url_of(path)) as database, writing(database) as writer:
             writer.put([books.change("fill", NAMES[:3])])
-            await writer.drain(60)
+            await writer.drain(180)
             saved = books.book
             target = await database.backup()
             writer.put([books.change("fill", NAMES[:5])])
-            await writer.drain(60)
+            await writer.drain(180)
         assert target == backup_path(path)
         async with opened(url_of(target)) as copy:
             assert await check_book(copy) == saved

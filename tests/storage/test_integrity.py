@@ -103,7 +103,7 @@ def test_a_score_is_compared_with_its_own_row_only(url: str) -> None:
         async with opened(url) as database:
             async with writing(database) as writer:
                 writer.put([filled, closed(START + HOUR, NAMES), closed(START + 2 * HOUR, NAMES, score=50.0)])
-                await writer.drain(60)
+                await writer.drain(180)
                 async with database.writing() as connection:
                     await connection.execute(
                         delete(tables.symbol_scores).where(tables.symbol_scores.c.end_ns > START + HOUR)

@@ -142,7 +142,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[list[Stat
                     state = {"pad": random.Random(count).randbytes(9_000)}
                     close = [block(end - HOUR, NAMES), closed(end, NAMES[:4]), SnapshotTaken(ts=end, state=state)]
                     writer.put([*(close if count % 5 == 0 else []), change])
-                    assert await writer.drain(60)
+                    assert await writer.drain(180)
                 return [t for t in transactions if any("portfolio_history" in statement for statement, _ in t)]
 
     asyncio.run(prepare())

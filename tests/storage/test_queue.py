@@ -77,7 +77,7 @@ def test_a_crowded_queue_degrades_before_anything_is_lost_and_recovers(url: str)
             assert writer.dropped["scores"] == 80
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(writer.run())
-                assert await writer.drain(60)
+                assert await writer.drain(180)
                 assert told.states[1:] == ["recovered"]
                 await writer.close()
             assert len([m for m in told.messages if isinstance(m, PortfolioChange)]) == 8

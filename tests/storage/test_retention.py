@@ -78,11 +78,11 @@ def test_bars_and_snapshots_beyond_their_windows_go_with_a_close(url: str) -> No
                     start = NOW - hour * HOUR
                     amended = BarsAmended(ts=start + HOUR, symbol="A1USDTM", interval_s=3600, rows=((start, *bar),))
                     writer.put([block(start, names), amended, SnapshotTaken(ts=start + HOUR, state={"hour": hour})])
-                    assert await writer.drain(60)
+                    assert await writer.drain(180)
                 for day in range(12, 0, -1):
                     writer.put([block(NOW // DAY * DAY - day * DAY, names, interval_s=86400)])
                 writer.put([SnapshotTaken(ts=NOW, state={"last": True})])
-                await writer.drain(60)
+                await writer.drain(180)
                 assert writer.counts["pruned"] > 0
             rows = (await StorageReader(database).statistics())["rows"]
             assert rows["snapshots"] == 3
@@ -102,7 +102,7 @@ def test_an_unreadable_snapshot_or_block_is_done_without(url: str) -> None:
         async with opened(url) as database:
             async with writing(database) as writer:
                 writer.put([SnapshotTaken(ts=START, state={"good": 1})])
-                await writer.drain(60)
+                await writer.drain(180)
                 writer.put(
                     [
                         block(START, ["A0USDTM"]),
