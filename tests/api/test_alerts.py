@@ -244,7 +244,7 @@ def test_the_answer_does_not_wait_longer_than_the_caller(tmp_path: Path) -> None
             await asyncio.Event().wait()
             raise AssertionError
 
-        hook.at.counter.submit = slow  # type: ignore[method-assign]  # a disk that does not answer
+        hook.at.counter.submit = slow  # type: ignore[method-assign]  # as a disk that does not answer
         reply = await hook.fire(FILLED)
         assert (reply.status, reply.json["status"], reply.json["signal_id"]) == (202, "accepted", None)
         assert len(taken) == 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-from tests.service.harness import FULL_BOOK, Daemon, ending
+import pytest
+
+from tests.service.harness import FULL_BOOK, PREFIX, WAIT_S, Daemon, cli, ending
 
 SETS = ("sandbox.contracts=16", "sandbox.speed=120", "portfolio.automatic=false", *FULL_BOOK)
 GOOD: dict[str, Any] = {
@@ -86,3 +91,64 @@ def test_a_signal_is_judged_once_and_stays_so_across_a_kill_and_a_pause(tmp_path
         assert later.post("resume")[0] == 200
         judged(later, waits)
         assert later.get("signals/pending?source=bot")["total"] == 0
+
+
+def fire(address: str, message: str) -> tuple[int, dict[str, Any]]:
+    """TradingView's request: the message as the body, its content type by whether it is JSON."""
+    kind = "application/json" if message.startswith("{") else "text/plain"
+    request = Request(address, message.encode(), {"Content-Type": f"{kind}; charset=utf-8"})
+    try:
+        with urlopen(request, timeout=WAIT_S) as reply:
+            return reply.status, json.load(reply)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def answered(address: str, message: str) -> dict[str, Any] | None:
+    """The answer to an alert, None where the machine was too busy to have one in time."""
+    status, reply = fire(address, message)
+    assert status == 202, reply
+    return None if reply["status"] == "accepted" else reply
+
+
+def test_an_alert_of_tradingview_is_judged_once_and_a_revoked_secret_opens_nothing(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "--sandbox", sets=(*SETS, "log.level=debug"))
+    with ending(daemon):
+        daemon.post("initialize-sample-data")
+        port = daemon.url.rpartition(":")[2]
+        where = ("--set", f"state_dir={daemon.state}", "--set", f"api.port={port}")
+        made = cli("token", "create", "--name", "alerts", "--scope", "tradingview", *where)
+        assert made.returncode == 0, made.stderr
+        address = made.stdout.strip()
+        secret = address.rpartition("/")[2]
+        symbol = next(row["symbol"] for row in daemon.rankings() if row["eligible"])
+        alert = {
+            "ticker": f"KUCOIN:{symbol}",
+            "action": "buy",
+            "time": "2026-11-22T14:00:00Z",
+            "passphrase": "hunter2-h",
+        }
+        status, first = fire(address, json.dumps(alert))
+        assert (status, first["success"]) == (202, True), first
+        assert first["status"] in {"declined", "acted", "no_action", "accepted"}, first
+        daemon.until("its end", lambda: daemon.get("signals/processed?source=alerts")["total"] == 1)
+        [row] = daemon.get("signals/processed?source=alerts")["signals"]
+        assert (row["symbol"], row["signal_direction"], row["submitted_by"]) == (symbol, "BUY", "alerts")
+        assert row["signal_data"]["via"] == "tradingview"
+        assert "hunter2" not in json.dumps(daemon.get(f"signals/{row['id']}"))
+        later = json.dumps({**alert, "timenow": "2026-11-22T14:03:00Z"})
+        again = daemon.until("an answer in time", lambda: answered(address, later))
+        assert (again["signal_id"], again["repeated"]) == (row["id"], True)
+        status, wrong = fire(address, "buy {{ticker}}")
+        assert (status, wrong["code"], wrong["problems"][0]["value"]) == (422, "bad_alert", "{{ticker}}")
+        elsewhere = Request(f"{daemon.url}{PREFIX}/portfolio", headers={"Authorization": f"Bearer {secret}"})
+        with pytest.raises(HTTPError, match="403") as refused:
+            urlopen(elsewhere, timeout=WAIT_S)
+        refused.value.close()
+        assert cli("token", "revoke", "alerts", *where).returncode == 0
+        assert fire(address, f"sell {symbol}")[0] == 401
+        assert daemon.get("signals/processed?source=alerts")["total"] == 1
+        assert daemon.logged("api.wrote", status=202, who="alerts")
+        assert secret not in daemon.err
+        assert "hunter2" not in daemon.err
