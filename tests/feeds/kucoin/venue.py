@@ -22,6 +22,8 @@ from zmart_stream.feeds.kucoin.settings import FeedSettings
 
 QUOTA = 100.0
 READY_S = 180.0
+START = "2026-11-20T10:07:30+00:00"
+"""In the middle of an hour: whoever starts at the end of one has a bar more to ask for."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Venue:
 def venue(**settings: Any) -> Iterator[Venue]:
     """A sandbox with these settings on a free port, ended afterwards."""
     patient = {"ping_timeout_ms": 60_000}  # a venue that stands still for a while with its machine is not gone
-    wanted = {"contracts": 16, "quota_factor": QUOTA, "transport": patient, **settings}
+    wanted = {"start": START, "contracts": 16, "quota_factor": QUOTA, "transport": patient, **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "zmart_stream.sandbox", json.dumps(wanted), "--end-with-parent"],
         stdin=subprocess.PIPE,
