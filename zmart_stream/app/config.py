@@ -25,6 +25,7 @@ ENV_PREFIX = "ZMART_"
 NOT_SETTINGS = frozenset({"ZMART_URL", "ZMART_TOKEN", "ZMART_TOKEN_FILE"})
 """What the asking verbs of the command line read from the environment."""
 
+_EXCHANGE_KEY = re.compile(r"(api|exchange|kucoin)_?(key|secret)|passphrase", re.IGNORECASE)
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 Tree = dict[str, Any]
@@ -324,6 +325,8 @@ def _problem(item: Any, layers: Sequence[Layer]) -> str:
     place = next((layer.place(key) for layer in reversed(layers) if _has(layer.values, key)), "settings")
     name = ".".join(key) or "settings"
     if item["type"] == "extra_forbidden":
+        if _EXCHANGE_KEY.search(name):
+            return f"{place}: unknown key {name}: nothing here ever trades; keep the exchange's keys away from it"
         return f"{place}: unknown key {name}{_hint(key)}"
     message = _in_words(item)
     given = item.get("input")
