@@ -15,6 +15,7 @@ from zmart_stream.domain.commands import BlockSymbol, Pause, Rebalance, Reconfig
 from zmart_stream.domain.market import Tick
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import CoreSettings
+from zmart_stream.engine import reads
 from zmart_stream.engine.engine import Engine
 from zmart_stream.scoring.registry import build_scorers
 
@@ -159,3 +160,29 @@ def test_explain_tells_when_a_contract_may_come_back(seed: int) -> None:
     core.engine.symbols.memory.barred[other] = None
     assert core.reads.explain(leaver)["rules"]["barred_until"] == "2026-09-21T14:13:20.000Z"
     assert core.reads.explain(other)["rules"]["barred_until"] is None
+
+
+def test_a_ranking_in_steps_is_the_one_in_one_go_and_says_of_each_contract_what_its_explanation_says(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = Core(seed)
+    core.move()
+    rows = core.engine.rankings()
+    monkeypatch.setattr(reads, "AT_ONCE", 3)
+    assert len(list(core.engine.ranking_steps())) == -(-len(core.session.contracts) // 3)
+    assert core.engine.rankings() == rows
+    for row in rows:
+        explained = core.engine.explain(row["symbol"])
+        assert (row["score"], row["confidence"]) == (explained["score"], explained["confidence"])
+        scores = {part["name"].upper(): part["score"] for part in explained["components"]}
+        assert row["components"] == pytest.approx(scores, abs=1e-6, nan_ok=True)
+        assert row["failed_gates"] == [gate["name"] for gate in explained["gates"] if not gate["ok"]]
+        assert (row["rank"], row["eligible"]) == (explained["rank"], explained["eligible"])
+
+
+def test_the_number_of_what_was_told_moves_with_all_but_figures(seed: int) -> None:
+    core = Core(seed)
+    core.reads.tell([message for message in core.move() if isinstance(message, ScoreChanged)])
+    assert core.reads.told == 0
+    core.reads.tell([TopicSilent(ts=core.engine.now, symbol="XBTUSDTM", topic="ticker")])
+    assert core.reads.told == 1

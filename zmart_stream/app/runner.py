@@ -38,7 +38,7 @@ from zmart_stream.domain.signals import (
 
 TICK_S = 0.25
 MOST_MESSAGES = 512
-MOST_NS = 5_000_000
+MOST_NS = 2_000_000  # a request to the API takes some turns of the loop, and each may hold one of these
 LOOK_EVERY = 16
 
 AFTER_COMMIT = (

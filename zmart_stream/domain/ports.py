@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from zmart_stream.domain.commands import Command
@@ -58,6 +58,10 @@ class Reader(Protocol):
 
     def rankings(self, kind: str = "COMPOSITE") -> list[dict[str, Any]]:
         """Every contract with a score of that kind, best first; rank null where not eligible. Raises KeyError."""
+        ...
+
+    def ranking_steps(self, kind: str = "COMPOSITE") -> Generator[None, None, list[dict[str, Any]]]:
+        """The same, in steps between which others may go on. Raises KeyError at the first."""
         ...
 
     def portfolio(self) -> dict[str, Any]:

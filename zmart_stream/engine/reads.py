@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +18,12 @@ from zmart_stream.market.contract_state import ContractState
 from zmart_stream.portfolio.eligibility import failing
 from zmart_stream.scoring.registry import components
 
+T = TypeVar("T")
+
 COMPOSITE = "COMPOSITE"
+AT_ONCE = 128
+"""Contracts in one step of a ranking."""
+
 _KINDS = {"MARKET_STRUCTURE": "STRUCTURE"}
 """The guide's name of a component, where it is not ours in upper case."""
 
@@ -62,10 +67,17 @@ class Reads:
 
         `kind`: COMPOSITE or a component's name in upper case. Raises KeyError for another.
         """
+        return drained(self.ranking_steps(kind))
+
+    def ranking_steps(self, kind: str = COMPOSITE) -> Generator[None, None, list[dict[str, Any]]]:
+        """`rankings` in steps of a few ms, between which the core may go on: each row is of the moment it was read."""
         wanted = _KINDS.get(kind.upper(), kind.upper())
         if wanted != COMPOSITE and wanted not in self._component_names():
             raise KeyError(kind)
-        scored = list(self._ranking_rows(wanted))
+        scored: list[dict[str, Any]] = []
+        for rows in self._ranking_rows(wanted):
+            scored += rows
+            yield
         scored.sort(key=lambda row: (-row["score"], -(row["turnover_24h"] or 0.0), row["symbol"]))
         rank = 0
         for row in scored:
@@ -209,34 +221,46 @@ class Reads:
     def _component_names(self) -> list[str]:
         return [component.name.upper() for component in components(self.settings.scoring)]
 
-    def _ranking_rows(self, wanted: str) -> Iterator[dict[str, Any]]:
-        """Every contract with the wanted score, not ranked yet; the failing gates are those of a read of it alone."""
-        stages, symbols, standings = self._stages, self._stages.symbols, self.standings()
+    def _ranking_rows(self, wanted: str) -> Iterator[list[dict[str, Any]]]:
+        """Contracts with the wanted score, `AT_ONCE` in a step, not ranked yet."""
+        stages, states = self._stages, tuple(self._stages.market.states)
         columns = {name.upper(): column for name, column in stages.scoring.component_scores().items()}
-        eligible = symbols.eligible(standings)
+        for start in range(0, len(states), AT_ONCE):
+            yield self._rows_of(states[start : start + AT_ONCE], columns, wanted)
+
+    def _rows_of(
+        self, states: Sequence[ContractState], columns: dict[str, list[float | None]], wanted: str
+    ) -> list[dict[str, Any]]:
+        """The rows of some contracts; the failing gates are those that `explain` shows."""
+        stages, symbols = self._stages, self._stages.symbols
+        standings = {state.symbol: stages.standing(state, self.now) for state in states}
         held = {holding.symbol: True for holding in symbols.portfolio.holdings}
-        for state, standing, is_eligible in zip(stages.market.states, standings.values(), eligible, strict=True):
-            composite = standing.score
+        found = []
+        for state, is_eligible in zip(states, symbols.eligible(standings), strict=True):
+            standing = standings[state.symbol]
             scores = {name: column[state.row] for name, column in columns.items()}
-            score = composite if wanted == COMPOSITE else scores[wanted]
+            score = standing.score if wanted == COMPOSITE else scores[wanted]
             if score is None:
                 continue
-            yield {
-                "symbol": state.symbol,
-                "score": score,
-                "rank": None,
-                "composite": composite,
-                "confidence": standing.confidence,
-                "components": scores,
-                "eligible": is_eligible,
-                "failed_gates": [] if is_eligible else [gate.name for gate in failing(symbols.gates(standing))],
-                "in_book": state.symbol in held,
-                "sector": standing.sector,
-                "price": known(state.price),
-                "turnover_24h": standing.turnover,
-                "spread_bps": standing.spread_bps,
-                "live": standing.live,
-            }
+            found.append(
+                {
+                    "symbol": state.symbol,
+                    "score": score,
+                    "rank": None,
+                    "composite": standing.score,
+                    "confidence": standing.confidence,
+                    "components": scores,
+                    "eligible": is_eligible,
+                    "failed_gates": [] if is_eligible else [gate.name for gate in failing(symbols.gates(standing))],
+                    "in_book": state.symbol in held,
+                    "sector": standing.sector,
+                    "price": known(state.price),
+                    "turnover_24h": standing.turnover,
+                    "spread_bps": standing.spread_bps,
+                    "live": standing.live,
+                }
+            )
+        return found
 
     def _change(self, state: ContractState, standings: dict[str, Standing]) -> dict[str, Any]:
         """The score that would move the contract across the book's border, and the one part that could bring it."""
@@ -245,3 +269,13 @@ class Reads:
         if outlook.target is not None and standings[state.symbol].score is not None:
             part = self._stages.scoring.smallest_change(state.row, outlook.target)
         return {**msgspec.to_builtins(outlook), "part": "none" if part is None else part}
+
+
+def drained(steps: Generator[None, None, T]) -> T:
+    """What steps come to, without a pause between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: T = done.value
+            return found
