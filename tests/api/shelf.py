@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from tests.api.judged import AS_OF, NOW, SignalPaper, SignalReads, cascade
@@ -52,6 +52,11 @@ class Shelf:
         column = {"COMPOSITE": 0, "RISK": 1}[kind]
         scores = {"XBTUSDTM": (74.1, 94.2), "ETHUSDTM": (73.4, 90.0), "SOLUSDTM": (41.0, float("nan"))}
         return [self._row(rank, symbol, scores[symbol][column]) for rank, symbol in enumerate(SYMBOLS, 1)]
+
+    def ranking_steps(self, kind: str = "COMPOSITE") -> Generator[None, None, list[dict[str, Any]]]:
+        rows = self.rankings(kind)
+        yield
+        return rows
 
     def portfolio(self) -> dict[str, Any]:
         holding = {

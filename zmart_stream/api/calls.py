@@ -51,7 +51,7 @@ class Services:
     now: Callable[[], int]  # market time, ns
     not_ready: Callable[[], Sequence[str]]  # why fresh data is not served; empty: it is
     debug: Callable[[], Awaitable[dict[str, Any]]] | None = None  # memory and database, where `api.debug` is on
-    told: Callable[[], int] | None = None  # moves with all that is told but scores; without it no reply is kept
+    told: Callable[[], int] | None = None  # moves with all that is told but figures; without it no reply is kept
     push: Hub = field(default_factory=Hub)
 
 
@@ -154,7 +154,7 @@ class Route:
     """Makes the reply a text; then errors are text too."""
 
     kept_s: float = 0.0
-    """How long (real seconds) a reply may be given again, to whoever asks, while nothing but scores is told."""
+    """How long (real seconds) a reply may be given again, to whoever asks, while nothing but figures is told."""
 
     token_only: bool = False
     """Whether a caller needs a token even where loopback callers may do everything else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +11,22 @@ import msgspec
 
 from zmart_stream import __version__
 from zmart_stream.app.book_facts import ToldFacts
+from zmart_stream.domain.bars import BarsAmended, RepairWanted
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
+from zmart_stream.engine.reads import drained
 
 Facts = Callable[[], dict[str, Any]]
 
 RANKED_S = 0.25
 """How long (real seconds) a ranking is shown again: it holds every contract, and making it holds up the feed."""
 
+
+_FIGURES = frozenset({ScoreChanged, RepairWanted, BarsAmended})
+"""What moves figures at most, which may be a moment old."""
 
 _TIMES = frozenset({"as_of", "since", "until", "end", "opened", "marked", "kept_since"})
 """Members of the core's answers that are ns."""
@@ -75,7 +80,7 @@ class ReadModel:
         self._ids: dict[str, str] = {}
         self._began = time.monotonic()
         self.told = 0
-        """How often something was told besides scores."""
+        """How often something was told that is more than figures."""
 
     def made(self, messages: Sequence[Message]) -> None:
         """What the core derived goes to storage: until it is told, the book is shown as it was."""
@@ -85,7 +90,7 @@ class ReadModel:
         """Take over what is on disk."""
         self._told.told(messages)
         for message in messages:
-            if type(message) is ScoreChanged:
+            if type(message) in _FIGURES:
                 continue
             self.told += 1
             self._ranked.clear()
@@ -154,18 +159,22 @@ class ReadModel:
 
         Scores are at most `RANKED_S` old; whatever else is told is in it at once.
         """
-        kept = self._ranked.get(kind)
-        if kept is None or time.monotonic() - kept[0] > RANKED_S:
-            kept = self._ranked[kind] = (time.monotonic(), self._rank(kind))
-        return kept[1]
+        return drained(self.ranking_steps(kind))
 
-    def _rank(self, kind: str) -> list[dict[str, Any]]:
+    def ranking_steps(self, kind: str = "COMPOSITE") -> Generator[None, None, list[dict[str, Any]]]:
+        """`rankings` in steps of a few ms."""
+        kept = self._ranked.get(kind)
+        if kept is not None and time.monotonic() - kept[0] <= RANKED_S:
+            return kept[1]
+        told, began = self.told, time.monotonic()
+        rows = yield from self._engine.ranking_steps(kind)
         held = {holding.symbol for holding in self._book.holdings}
-        rows: list[dict[str, Any]] = self._engine.rankings(kind)
         for row in rows:
             symbol = row["symbol"]
             row["symbol_id"] = self._id(symbol)
             row["in_book"] = symbol in held
+        if told == self.told:
+            self._ranked[kind] = (began, rows)
         return rows
 
     def _id(self, symbol: str) -> str:

@@ -24,6 +24,8 @@ EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 78
 DRAIN_S = 2.0
 FEED_STOP_S = 1.0
 STEPS = 20
+SWITCH_S = 0.001
+"""How soon a thread that wants the interpreter gets it: a read of the database asks dozens of times."""
 ANCHOR_EVERY_S = 60.0
 MAX_LAG_S = 1.0
 PULSE_S = 1.0
@@ -37,6 +39,7 @@ def run_daemon(sources: Sources, *, run_for_s: float | None = None, capture: Pat
     try:
         loaded = load(sources)
         compose.set_up_logs(loaded.settings)
+        sys.setswitchinterval(SWITCH_S)
         return uvloop.run(_daemon(loaded, sources, run_for_s, capture))
     except ConfigError as error:
         _say(_refusal(error.problems))
