@@ -97,6 +97,7 @@ def test_a_filled_message_becomes_a_signal(tmp_path: Path) -> None:
         ({"ticker": "ETHUSDT", "action": "sell", "market_position": "short"}, ("ETHUSDTM", "SELL")),
         ({"ticker": "ETHUSDT", "action": "sell", "market_position": "long"}, ("ETHUSDTM", "SELL")),
         ({"ticker": "ETHUSDT", "market_position": "long"}, ("ETHUSDTM", "BUY")),
+        ({"ticker": "ETHUSDT", "market_position": "", "symbol": "", "action": "sell"}, ("ETHUSDTM", "SELL")),
         ("SYMBOL=BTCUSDT;SIGNAL=BUY", ("XBTUSDTM", "BUY")),
         ("EXCHANGE = kucoin\nSYMBOL = BTCUSDT\n\nSIGNAL = sell\n", ("XBTUSDTM", "SELL")),
         ("short ETHUSDT.P", ("ETHUSDTM", "SELL")),

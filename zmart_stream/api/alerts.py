@@ -108,7 +108,7 @@ def _alert(members: list[tuple[str, Any]]) -> AlertBody:
         if low in written:
             refuse(key[:64], None, "each key once")
         written[low] = key
-        if low not in SECRET_KEYS:
+        if low not in SECRET_KEYS and value != "":  # a placeholder may be filled with nothing
             fields[low] = _clean(key, value)
     try:
         alert = AlertBody.model_validate(fields)
