@@ -254,6 +254,18 @@ def test_the_answer_does_not_wait_longer_than_the_caller(tmp_path: Path) -> None
     assert AlertSettings().wait_s < 3.0
 
 
+def test_secrets_of_other_receivers_are_dropped_at_any_depth(tmp_path: Path) -> None:
+    async def scenario(hook: Hook) -> None:
+        planted = {key: "hunter2" for key in ("passphrase", "secret", "token", "api_token", "key", "Password")}
+        nested = {"a": [{"Passphrase": "hunter2", "left": 1}]}
+        taken = await hook.signal({"symbol": "BTCUSDT", "action": "buy", "meta": nested, **planted})
+        assert "hunter2" not in repr(taken)
+        assert taken.signal_data["meta"] == {"a": [{"left": 1}]}
+        assert "hunter2" not in repr(await hook.signal("SYMBOL=BTCUSDT;SIGNAL=BUY;TOKEN=hunter2;PASSPHRASE=hunter2"))
+
+    with_hook(tmp_path, scenario)
+
+
 def test_what_nobody_lists_and_what_may_be_two(tmp_path: Path) -> None:
     async def scenario(hook: Hook) -> None:
         listed = {**hook.at.shelf.listed(), "1000BONKUSDTM": "1", "BONKUSDTM": "2"}
