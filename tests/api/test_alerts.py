@@ -256,7 +256,7 @@ def test_the_answer_does_not_wait_longer_than_the_caller(tmp_path: Path) -> None
 
 def test_secrets_of_other_receivers_are_dropped_at_any_depth(tmp_path: Path) -> None:
     async def scenario(hook: Hook) -> None:
-        planted = {key: "hunter2" for key in ("passphrase", "secret", "token", "api_token", "key", "Password")}
+        planted = dict.fromkeys(("passphrase", "secret", "token", "api_token", "key", "Password"), "hunter2")
         nested = {"a": [{"Passphrase": "hunter2", "left": 1}]}
         taken = await hook.signal({"symbol": "BTCUSDT", "action": "buy", "meta": nested, **planted})
         assert "hunter2" not in repr(taken)
