@@ -16,6 +16,7 @@ from tests.api.judged import SIGNAL_ID
 from tests.test_cli import SENT, ask
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.cli.signal_views import listed, whole
+from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.signals import SubmitSignal
 
 
@@ -47,6 +48,17 @@ def test_a_signal_is_sent_with_every_field_and_its_opinions_are_shown(tmp_path: 
         assert (second.symbol_id, second.expires_at) == (None, 1_795_359_600_000_000_000)
         code, _, err = await ask(at, *SENT, "--expires-at", "tomorrow")
         assert (code, "[bad_body]" in err) == (1, True)
+
+    with_desk(tmp_path, scenario)
+
+
+def test_a_source_is_released_in_a_name(tmp_path: Path) -> None:
+    async def scenario(at: Desk) -> None:
+        code, out, _ = await ask(at, "signals", "release", "Old Bot", "--reason", "revoked", "--as", "anna")
+        assert (code, out.splitlines()[-1]) == (0, "Old Bot is free: it belongs to whoever uses it next")
+        (command,) = at.counter.taken
+        assert isinstance(command, ReleaseSource)
+        assert (command.source_name, command.note, command.who) == ("Old Bot", "revoked", "anna (loopback)")
 
     with_desk(tmp_path, scenario)
 

@@ -169,8 +169,15 @@ def test_a_warm_core_judges_refuses_and_repeats(seed: int, tmp_path: Path) -> No
         assert (await send(at, {**GOOD, "signal_data": {"a": "x" * 20_000}})).code == "too_large"
         other = at.tokens.create("other", ["signal"])[1]
         assert (await send(at, GOOD, token=other)).code == "source_taken"
+        released = json.dumps({"source_name": "TestSource", "reason": "its token is revoked"}).encode()
+        path = "signals/release-source"
+        assert (await at.ask("POST", path, "Content-Type: application/json", body=released)).json["success"]
+        assert (await at.ask("POST", path, "Content-Type: application/json", body=released)).code == "unknown_source"
+        assert (await send(at, {**GOOD, "signal_type": "NEW"}, token=other)).json["status"] != "rejected"
+        assert (await send(at, {**GOOD, "signal_type": "OLD"})).code == "source_taken"
+        await at.ask("POST", path, "Content-Type: application/json", body=released)
         counts = (await at.ask("GET", "signals/statistics")).json
-        assert (counts["total"]["received"], counts["total"]["repeated"], counts["total"]["rejected"]) == (2, 1, 4)
+        assert (counts["total"]["received"], counts["total"]["repeated"], counts["total"]["rejected"]) == (3, 1, 5)
         whole = (await at.ask("GET", f"signals/{first}")).json["signal"]
         assert (whole["source_name"], whole["submitted_by"], whole["symbol"]) == ("S", "anna", symbol)
         assert [step["status"] for step in whole["steps"]][:2] == ["received", "evaluated"]

@@ -19,6 +19,7 @@ from zmart_stream.domain.commands import (
     PinHolding,
     PluginDisabled,
     Reconfigure,
+    ReleaseSource,
     Resume,
     StorageDegraded,
     StorageRecovered,
@@ -247,6 +248,19 @@ def test_a_key_gives_the_first_answer_whatever_else_is_said_for_a_day() -> None:
     assert of(SignalRepeated, told) == [], "another token's key is another key"
     told = engine.process(signal(engine.now + DAY, signal_type="OTHER", idempotency_key="k1"))
     assert of(SignalRepeated, told) == []
+
+
+def test_a_source_that_an_operator_released_belongs_to_whoever_uses_it_next() -> None:
+    engine, _ = started(core())
+    ask = ReleaseSource(ts=engine.now, request_id="r", who="anna", source_name="bot")
+    assert [done.code for done in of(CommandDone, engine.process(ask))] == ["unknown_source"]
+    engine.process(signal(engine.now + NS, source_name="bot", owner="revoked"))
+    taken = engine.process(signal(engine.now + NS, source_name="bot", owner="new"))
+    assert one(SignalRejected, taken).problems[0].code == "source_taken"
+    assert [done.accepted for done in of(CommandDone, engine.process(ask))] == [True]
+    assert of(SignalRejected, engine.process(signal(engine.now + NS, source_name="bot", owner="new"))) == []
+    back = engine.process(signal(engine.now + NS, source_name="bot", owner="revoked"))
+    assert one(SignalRejected, back).problems[0].code == "source_taken"
 
 
 def test_a_source_belongs_to_the_token_that_used_it_first() -> None:

@@ -17,12 +17,12 @@ from tests.storage.test_rebuild import LIVELY, MARKET
 from zmart_stream.app.compose.past import restored_engine, scorers_of
 from zmart_stream.app.runner import NEVER_STORED, NOTED
 from zmart_stream.domain.bars import BarBlock
-from zmart_stream.domain.commands import RemoveHolding, Resume
+from zmart_stream.domain.commands import ReleaseSource, RemoveHolding, Resume
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookTraded, EquityMarked
 from zmart_stream.domain.scores import ScoresClosed
 from zmart_stream.domain.settings import CoreSettings
-from zmart_stream.domain.signals import SignalReceived, SignalRepeated, SubmitSignal
+from zmart_stream.domain.signals import SignalReceived, SignalRejected, SignalRepeated, SubmitSignal
 from zmart_stream.engine.engine import Engine
 from zmart_stream.storage.integrity import findings
 from zmart_stream.storage.items import SnapshotTaken
@@ -128,6 +128,30 @@ def test_a_kill_loses_nothing_that_was_committed(url: str, part: float) -> None:
                 kept = asked.idempotency_key in stored
                 assert any(isinstance(found, SignalRepeated) for found in told) is kept
                 assert any(isinstance(found, SignalReceived) for found in told) is not kept
+
+    asyncio.run(scenario())
+
+
+def test_a_released_source_is_free_after_a_kill(url: str) -> None:
+    """The name's owner is in the snapshot, its release is not."""
+    seed = random.randrange(1 << 16)
+    print("seed", seed)
+    life = Life(seed)
+    life.run(int(len(life.stream) * 0.7))
+    ts = life.engine.now + NS
+    life.take(ReleaseSource(ts=ts, request_id="release", source_name="source0"))
+    assert not any(isinstance(found, SnapshotTaken) for found in life.units[-1])
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                for unit in life.units:
+                    writer.put(unit)
+            other = restored_engine(SETTINGS, await StorageReader(database).load_state("1.0"))
+        for source, is_free in (("source0", True), ("source1", False)):
+            asked = submitted(random.Random(seed), other.now + NS, life.names, 10_000)
+            told = other.process(msgspec.structs.replace(asked, owner="another", source_name=source))
+            assert any(isinstance(found, SignalRejected) for found in told) is not is_free, source
 
     asyncio.run(scenario())
 

@@ -63,6 +63,7 @@ CODES: dict[str, Kind] = {
     "infeasible": Kind(409, "No weights keep the limits"),
     "name_taken": Kind(409, "That name is taken"),
     "not_writable": Kind(409, "The token file cannot be changed from here"),
+    "unknown_source": Kind(404, "No source of that name belongs to anybody"),
     "source_taken": Kind(409, "The source belongs to somebody else"),
     "refused": Kind(409, "The core refused the command"),
     "too_large": Kind(413, "The body is too large"),

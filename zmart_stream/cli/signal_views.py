@@ -23,6 +23,11 @@ def answer(reply: Reply) -> None:
         _opinions(reply["opinions"])
 
 
+def released(reply: Reply) -> None:
+    """A source that is nobody's now."""
+    typer.echo(f"{reply['source_name']} is free: it belongs to whoever uses it next")
+
+
 def listed(reply: Reply) -> None:
     """One line a signal."""
     columns = [

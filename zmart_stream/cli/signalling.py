@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zmart_stream.cli import heads, signal_views
-from zmart_stream.cli.asking import As, Csv, Json, Token, TokenPath, Url, daemon, rows_first, show
+from zmart_stream.cli.asking import As, Csv, Json, Reason, Token, TokenPath, Url, daemon, rows_first, show
 from zmart_stream.domain.errors import UsageError
 
 Share = typer.Option(min=0.0, max=1.0, help="From 0 to 1.")
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     many = typer.Typer(name="signals", rich_markup_mode=None, invoke_without_command=True)
     many.callback()(signals)
     many.command(name="show")(show_one)
+    many.command()(release)
     app.add_typer(many)
 
 
@@ -97,6 +98,21 @@ def show_one(
     reply = daemon(url, token, token_file).get("signals", which)
     rows = reply["signal"]["opinions"] if as_csv else None
     show(reply, signal_views.whole, as_json=as_json, rows=rows, names=heads.OPINIONS)
+
+
+def release(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source's name.")],
+    reason: Reason = "",
+    operator: As = "",
+    url: Url = None,
+    as_json: Json = False,
+    token: Token = None,
+    token_file: TokenPath = None,
+) -> None:
+    """Let a source's name go to whoever uses it next, as when its token was revoked."""
+    asked = daemon(url, token, token_file, operator)
+    reply = asked.post("signals", "release-source", source_name=source, reason=reason)
+    show(reply, signal_views.released, as_json=as_json)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

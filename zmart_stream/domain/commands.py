@@ -85,6 +85,13 @@ class Resume(Command, frozen=True, kw_only=True, gc=False):
     note: str = ""
 
 
+class ReleaseSource(Command, frozen=True, kw_only=True, gc=False):
+    """Let the name of a signals' source go: it belongs to whoever uses it next."""
+
+    source_name: str
+    note: str = ""
+
+
 class Recalculate(Command, frozen=True, kw_only=True, gc=False):
     """Recompute committed state from the ring for one symbol, or for all (None)."""
 

@@ -32,6 +32,7 @@ Input = (
     | commands.UnblockSymbol
     | commands.Pause
     | commands.Resume
+    | commands.ReleaseSource
     | commands.Recalculate
     | commands.Reconfigure
     | commands.DisablePlugin

@@ -13,6 +13,7 @@ from zmart_stream.domain.commands import (
     Recalculate,
     Reconfigure,
     Reconfigured,
+    ReleaseSource,
     Resume,
     StorageDegraded,
     StorageRecovered,
@@ -84,6 +85,12 @@ class Commands:
         """Storage works again."""
         self._stages.symbols.hold.end("storage")
         return self._hold_changed(message.ts)
+
+    def release_source(self, command: ReleaseSource) -> list[Message]:
+        """A source's name goes to whoever uses it next."""
+        if not self._judging.processor.book.register.release(command.source_name):
+            return [_refused(command, CommandRefusedError("unknown_source", "that source is nobody's"))]
+        return [_done(command)]
 
     def recalculate(self, command: Recalculate) -> list[Message]:
         """Recompute committed state from anchor and ring; re-anchor the rows that drifted."""

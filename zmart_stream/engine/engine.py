@@ -272,6 +272,7 @@ class Engine(Reads):
             asked.Rebalance: commands.rebalance,
             asked.Pause: commands.pause,
             asked.Resume: commands.resume,
+            asked.ReleaseSource: commands.release_source,
             asked.Recalculate: commands.recalculate,
             asked.Reconfigure: self._reconfigure,
             asked.DisablePlugin: commands.disable,
@@ -381,7 +382,7 @@ class Engine(Reads):
         """Take over the messages of signals that were stored after the snapshot, oldest first.
 
         SignalReceived, SignalRejected, SignalEvaluated, SignalDecided, SignalEnded, SignalSettled; those it knows are
-        passed over, and nothing acts twice.
+        passed over, and nothing acts twice. Beside them ReleaseSource, later than the snapshot alone.
         """
         self.judging.adopt(stored, after=self._stages.ids.last)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.errors import SnapshotError
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import SignalSettings
@@ -54,6 +55,7 @@ class SignalBook:
             SignalDecided: self._decided,
             SignalEnded: self._ended,
             SignalSettled: self._settled,
+            ReleaseSource: self._released,
         }
 
     def reconfigure(self, settings: SignalSettings) -> None:
@@ -118,6 +120,9 @@ class SignalBook:
             self._wait(record.signal)
 
     # -- the steps ---------------------------------------------------------------------------------------------------
+
+    def _released(self, command: ReleaseSource) -> None:
+        self.register.release(command.source_name)
 
     def _received(self, message: SignalReceived) -> None:
         signal = message.signal
@@ -195,6 +200,8 @@ class SignalBook:
                 return record is not None and not record.is_final
             case SignalSettled():
                 return message.signal_id in self.outcomes
+            case ReleaseSource():
+                return True
         return False
 
     def _wait(self, signal: Signal) -> None:

@@ -78,6 +78,14 @@ class Register:
             return Problem(field="source_name", value=source, rule=rule, code="too_many_sources")
         return None
 
+    def release(self, source: str) -> bool:
+        """Let `source` go to whoever uses it next; False if it is nobody's."""
+        holder = self._owners.pop(source, None)
+        if holder is None:
+            return False
+        self._counts[holder] -= 1
+        return True
+
     def repeated(self, signal: Signal, dedupe_ns: int) -> tuple[Answer, Literal["key", "content"]] | None:
         """The signal that `signal` repeats: the same key of the same owner, or the same content within `dedupe_ns`."""
         if signal.idempotency_key is not None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.outbox import OutboxEntry
 from zmart_stream.domain.ports import EntriesAsked
@@ -14,11 +15,11 @@ from zmart_stream.domain.signals import SignalSettled
 from zmart_stream.storage import tables
 from zmart_stream.storage.items import UserRecord
 from zmart_stream.storage.pages import BookPages, contract_id
-from zmart_stream.storage.signal_rows import entry_of, opinion_of, settled_of, told_of, user_of
+from zmart_stream.storage.signal_rows import entry_of, opinion_of, released_of, settled_of, told_of, user_of
 
 State = Literal["pending", "processed"]
 _signals, _steps = tables.signals, tables.signal_steps
-_outcomes = tables.signal_outcomes
+_outcomes, _actions = tables.signal_outcomes, tables.operator_actions
 WAITING = ("received", "evaluated", "approved")
 """States that a signal leaves."""
 
@@ -122,6 +123,8 @@ class SignalPages(BookPages):
 async def signals_since(connection: AsyncConnection, sequence: int) -> tuple[Message, ...]:
     """What was told of signals after `sequence`, in order; of very many the newest, of few some from before it, too.
 
+    With it what became of sources' names after `sequence`.
+
     A core whose snapshot does not fit has only these to know its signals by.
     """
     backwards = select(_steps).order_by(_steps.c.sequence.desc())
@@ -133,6 +136,9 @@ async def signals_since(connection: AsyncConnection, sequence: int) -> tuple[Mes
     since = steps[-1].sequence if steps else sequence
     settled = select(_outcomes).where(_outcomes.c.sequence > since).order_by(_outcomes.c.sequence.desc())
     told += [(row.sequence, settled_of(row)) for row in await connection.execute(settled.limit(_REPLAYED))]
+    released = select(_actions).where(_actions.c.action == ReleaseSource.__name__, _actions.c.accepted.is_(True))
+    later = await connection.execute(released.where(_actions.c.sequence > sequence))
+    told += [(row.sequence, released_of(row)) for row in later]
     return tuple(message for _, message in sorted(told, key=lambda item: item[0]))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.outbox import OutboxEntry
 from zmart_stream.domain.signals import (
@@ -213,6 +214,13 @@ def opinion_of(row: Any) -> Opinion:
     """The opinion that `opinion_rows` stored."""
     stored = {name: getattr(row, name) for name in ("agent", "p", "stance", "veto", "reasons", "ages")}
     return msgspec.convert(stored, Opinion)
+
+
+def released_of(row: Any) -> ReleaseSource:
+    """The command that a row of `operator_actions` keeps."""
+    return ReleaseSource(
+        ts=row.ts_ns, request_id=row.request_id, who=row.performed_by, source_name=row.arguments["source_name"]
+    )
 
 
 def settled_of(row: Any) -> SignalSettled:

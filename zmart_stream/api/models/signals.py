@@ -14,6 +14,7 @@ from zmart_stream.api.models import (
     Document,
     Moment,
     Name,
+    NoteBody,
     PageReply,
     Query,
     Reference,
@@ -32,6 +33,18 @@ def _text(value: object) -> object:
     if value is not None and not isinstance(value, str):
         raise ValueError("a time is ISO 8601, such as 2026-11-22T14:00:00Z")
     return value
+
+
+class ReleaseBody(NoteBody):
+    """A source whose name is to belong to whoever uses it next."""
+
+    source_name: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ReleaseReply(Reply):
+    """The source that is nobody's now."""
+
+    source_name: str
 
 
 class SignalBody(Body):

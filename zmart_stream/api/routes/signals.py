@@ -9,12 +9,15 @@ from zmart_stream.api.exchange_names import contracts_of
 from zmart_stream.api.models import is_uuid
 from zmart_stream.api.models.signals import (
     OneSignalReply,
+    ReleaseBody,
+    ReleaseReply,
     SignalBody,
     SignalReply,
     SignalsQuery,
     SignalsReply,
     SignalStatisticsReply,
 )
+from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.errors import CommandRefusedError, RequestError
 from zmart_stream.domain.ports import SignalsAsked
 from zmart_stream.domain.signals import SubmitSignal
@@ -69,6 +72,13 @@ async def signal(call: Call) -> dict[str, Any]:
     if found is None:
         raise RequestError("unknown_signal", "no stored signal has that id")
     return {"signal": found}
+
+
+async def release(call: Call) -> dict[str, Any]:
+    """Let a source's name go: it belongs to whoever uses it next, with a record of its own."""
+    body = call.said(ReleaseBody)
+    await call.submit(ReleaseSource, source_name=body.source_name, note=body.reason)
+    return {"source_name": body.source_name}
 
 
 async def _signals(call: Call, state: Literal["pending", "processed"]) -> dict[str, Any]:
@@ -138,6 +148,16 @@ ROUTES = (
         query=SignalsQuery,
         errors=("unknown_symbol",),
         kept_s=1.0,
+    ),
+    Route(
+        method="POST",
+        path=f"{PREFIX}/signals/release-source",
+        handler=release,
+        reply=ReleaseReply,
+        summary="Let a source's name go to whoever uses it next",
+        scope="operate",
+        body=ReleaseBody,
+        errors=("unknown_source",),
     ),
     Route(
         method="GET",
