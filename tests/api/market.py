@@ -12,14 +12,19 @@ from tests.api.shelf import VENUE, Dials
 from tests.engine.stream import HOUR, T0, Session
 from zmart_stream.api.calls import Services
 from zmart_stream.app.archive import StoredArchive
+from zmart_stream.app.compose.notifying import OutboxRows
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.app.runner import NEVER_STORED
 from zmart_stream.domain.commands import Command, CommandDone
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
+from zmart_stream.domain.outbox import OutboxEntry
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
+from zmart_stream.notify.outbox import Outbox
+from zmart_stream.notify.sending import Outcome
+from zmart_stream.notify.settings import NotifySettings, Webhook
 from zmart_stream.scoring.registry import build_scorers
 from zmart_stream.storage.database import Database
 from zmart_stream.storage.reader import StorageReader
@@ -27,6 +32,19 @@ from zmart_stream.storage.settings import StorageSettings
 from zmart_stream.storage.writer import StorageWriter
 
 CONTRACTS = 16
+ENDPOINT = "bot"
+
+
+class Taker:
+    """An endpoint that takes everything."""
+
+    kind = "webhook"
+
+    async def send(self, entry: OutboxEntry) -> Outcome:
+        return Outcome()
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class Market:
@@ -64,9 +82,15 @@ class Market:
         database = Database(f"sqlite:///{folder / 'market.db'}", StorageSettings(queue_size=1_000_000))
         await database.open()
         writer = StorageWriter(
-            database, on_committed=lambda _: None, on_degraded=lambda _: None, on_recovered=lambda: None
+            database,
+            on_committed=lambda messages: outbox.committed(messages),  # noqa: PLW0108 - it is made below
+            on_degraded=lambda _: None,
+            on_recovered=lambda: None,
         )
-        writing = asyncio.create_task(writer.run())
+        hook = Webhook(name=ENDPOINT, url="", keys=())
+        store = OutboxRows(writer, StorageReader(database))
+        outbox = Outbox(NotifySettings(webhooks=(hook,)), {ENDPOINT: Taker()}, store)
+        writing, telling = asyncio.create_task(writer.run()), asyncio.create_task(outbox.run())
         writer.put(self.told)
         assert await writer.drain(60.0)
         try:
@@ -77,8 +101,11 @@ class Market:
                 configuration=Dials(),
                 now=lambda: self.engine.now,
                 not_ready=list,
+                notifications=outbox,
             )
         finally:
+            outbox.stop()
+            await asyncio.wait([telling])
             await writer.close()
             await writing
             await database.close()

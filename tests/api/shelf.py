@@ -44,6 +44,7 @@ class Shelf:
             "contracts": {"known": 3, "universe": 3, "live": 3, "scored": 3},
             "book": {"size": 1, "max": 10, "ready": True, "hold": True, "hold_reason": "paused", "last_change": None},
             "storage": {"pending": 0, "degraded": None},
+            "notify": {"pending": 0, "sent": 0, "died": 0, "endpoints": []},
             "config": {"revision": 4, "profile": "balanced"},
             "uptime_s": 61.5,
         }

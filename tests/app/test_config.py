@@ -37,7 +37,7 @@ def test_the_shipped_file_holds_every_setting_with_its_default():
         node: object = written
         for name in key:
             assert isinstance(node, dict)
-            if key[-1] == "custom":
+            if key[-1] in {"custom", "webhooks", "channels"}:
                 break  # an array of tables cannot be written empty before the tables it would follow
             assert name in node, f"zmart.toml lacks {'.'.join(key)}"
             node = node[name]

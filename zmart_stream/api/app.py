@@ -26,7 +26,18 @@ from zmart_stream.api.pairlist import PATH as PAIR_LIST
 from zmart_stream.api.pairlist import PairList
 from zmart_stream.api.push.routes import add_push
 from zmart_stream.api.routes import alerts as alert_routes
-from zmart_stream.api.routes import analytics, debug, portfolio, scoring, settings, signals, symbols, system, users
+from zmart_stream.api.routes import (
+    analytics,
+    debug,
+    notifications,
+    portfolio,
+    scoring,
+    settings,
+    signals,
+    symbols,
+    system,
+    users,
+)
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.domain.errors import CommandRefusedError, ConfigError, RequestError, StorageError
 
@@ -40,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *alert_routes.ROUTES,
     *settings.ROUTES,
     *users.ROUTES,
+    *notifications.ROUTES,
 )
 """All but those of `api.debug`."""
 

@@ -53,6 +53,7 @@ class Services:
     debug: Callable[[], Awaitable[dict[str, Any]]] | None = None  # memory and database, where `api.debug` is on
     told: Callable[[], int] | None = None  # moves with all that is told but figures; without it no reply is kept
     push: Hub = field(default_factory=Hub)
+    notifications: Notifications | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

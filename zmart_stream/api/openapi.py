@@ -188,4 +188,6 @@ def _subject(route: Route) -> str:
     return {"explain": "scoring"}.get(first, first) if first in _SUBJECTS else "system"
 
 
-_SUBJECTS = frozenset({"portfolio", "scoring", "symbols", "explain", "signals", "users", "integrations", "stream"})
+_SUBJECTS = frozenset(
+    {"portfolio", "scoring", "symbols", "explain", "signals", "notifications", "users", "integrations", "stream"}
+)

@@ -21,6 +21,7 @@ ALIASES = {"max_portfolio_symbols": "portfolio.max_symbols"}
 
 _GUIDE_NAMES = {"market_structure": "structure"}
 _SECRETS = ("storage.url",)
+_WEBHOOKS = "notify.webhooks"
 
 
 class RunningSettings:
@@ -86,11 +87,20 @@ class RunningSettings:
 
 
 def masked(key: str, value: Any) -> Any:
-    """A value that may be shown: an address without its password."""
+    """A value that may be shown: a database's address without its password, webhooks' without their paths."""
+    if key == _WEBHOOKS and isinstance(value, list):
+        return [{**webhook, "url": _origin(webhook["url"])} for webhook in value]
     if key not in _SECRETS or not isinstance(value, str):
         return value
     password = urlsplit(value).password
     return value.replace(f":{password}@", ":***@") if password else value
+
+
+def _origin(url: str) -> str:
+    """An address as far as it tells nobody how to post there."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{'***' if path else ''}"
 
 
 def _algorithm(name: str, kind: str, weight: float, parts: dict[str, float]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ RESTART_KEYS = (
     "storage.",
     "api.",
     "capture.",
+    "notify.",
 )
 """Settings that a reload cannot change; prefixes end with a dot."""
 

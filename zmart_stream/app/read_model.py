@@ -68,10 +68,12 @@ def _is_heard(feed: Mapping[str, Any]) -> bool:
 class ReadModel:
     """Answers for `Reader`. The book is the committed one: what was told, not what may still be lost."""
 
-    def __init__(self, engine: Engine, *, venue: Facts, feed: Facts, storage: Facts, config: Facts) -> None:
-        """The four callables tell what other parts know of themselves."""
+    def __init__(
+        self, engine: Engine, *, venue: Facts, feed: Facts, storage: Facts, config: Facts, notify: Facts = dict
+    ) -> None:
+        """The callables tell what other parts know of themselves."""
         self._engine = engine
-        self._venue, self._feed, self._storage, self._config = venue, feed, storage, config
+        self._venue, self._feed, self._storage, self._config, self._notify = venue, feed, storage, config, notify
         self._book = engine.symbols.portfolio
         self._told = ToldFacts(engine)
         self._book_ready = bool(engine.status()["book"]["ready"])
@@ -142,6 +144,7 @@ class ReadModel:
             "counts": core["counts"],
             "plugins": core["plugins"],
             "storage": self._storage(),
+            "notify": self._notify(),
             "config": {"revision": core["revision"], **self._config()},
             "uptime_s": round(time.monotonic() - self._began, 1),
         }

@@ -23,6 +23,7 @@ from zmart_stream.domain.errors import ConfigError, FeedError, ZmartError
 EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 78
 DRAIN_S = 2.0
 FEED_STOP_S = 1.0
+NOTIFY_STOP_S = 1.0
 STEPS = 20
 SWITCH_S = 0.001
 """How soon a thread that wants the interpreter gets it: a read of the database asks dozens of times."""
@@ -125,6 +126,7 @@ class Service:
             self._spawn("writer", system.writer.run())
             self._spawn("runner", system.runner.run())
             server = await system.serve()
+            self._spawn("notify", system.notify.run())
             self._spawn("feed", system.feed.run())
             self._spawn("clock", self._keep_clock())
             self._spawn("reload", self._keep_reloading())
@@ -156,9 +158,11 @@ class Service:
         for name in ("clock", "reload", "pulse", "settle", "capture", "venue"):
             if name in self._tasks:
                 self._tasks[name].cancel()
+        system.notify.stop()
         await close_api()
         system.runner.stop()
         await self._end("runner", DRAIN_S)
+        await self._end_notify()
         system.checkpoint()
         if not await system.writer.drain(DRAIN_S):
             log.warning("storage.undrained")
@@ -167,6 +171,13 @@ class Service:
             await asyncio.to_thread(system.recorder.close)
         if system.venue is not None:
             await system.venue.stop()
+
+    async def _end_notify(self) -> None:
+        """An attempt that takes longer is cut: it is in the outbox, and is made again by the next start."""
+        task = self._tasks["notify"]
+        await asyncio.wait([task], timeout=NOTIFY_STOP_S)
+        task.cancel()
+        await asyncio.wait([task])
 
     async def _end(self, name: str, within_s: float) -> None:
         task = self._tasks[name]

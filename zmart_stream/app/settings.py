@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from zmart_stream.app.settings_notify import NotifyTable
 from zmart_stream.app.settings_scoring import ScoringTable
 from zmart_stream.app.settings_signals import SignalsTable
 from zmart_stream.app.settings_table import Duration, Table
@@ -263,7 +264,10 @@ class StorageTable(Table):
 
 def is_loopback(host: str) -> bool:
     """Whether a host to listen on can be reached from this machine only."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name may lead anywhere
 
 
 def is_network(text: str) -> bool:
@@ -377,6 +381,7 @@ class Settings(Table):
     signals: SignalsTable = Field(default_factory=SignalsTable)
     storage: StorageTable = Field(default_factory=StorageTable)
     api: ApiTable = Field(default_factory=ApiTable)
+    notify: NotifyTable = Field(default_factory=NotifyTable)
     log: LogTable = Field(default_factory=LogTable)
     capture: CaptureTable = Field(default_factory=CaptureTable)
     sectors: dict[str, str] = Field(

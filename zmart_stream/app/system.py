@@ -103,6 +103,7 @@ class System:
     runner: Runner
     feed: Stoppable
     writer: Writing
+    notify: Stoppable
     recorder: Recording | None
     venue: VenueProcess | None
     manager: ServiceManager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -28,12 +27,14 @@ def check_config(
     sets: Sets = None,
 ) -> None:
     """Report all that is wrong with the settings, and files and plug-ins they name that are no good; then exit 78."""
+    from zmart_stream.app.compose.notifying import notify_problems  # noqa: PLC0415  off the asking verbs' start path
     from zmart_stream.app.compose.past import wrong_plugins  # noqa: PLC0415  off the start path of the asking verbs
     from zmart_stream.app.core_settings import core_settings  # noqa: PLC0415  off the start path of the asking verbs
     from zmart_stream.app.places import wrong_places  # noqa: PLC0415  off the start path of the asking verbs
 
     loaded = _load(file, sets)
-    if problems := [*wrong_places(loaded), *wrong_plugins(core_settings(loaded.settings, 1.0))]:
+    plugins = wrong_plugins(core_settings(loaded.settings, 1.0))
+    if problems := [*wrong_places(loaded), *plugins, *notify_problems(loaded.settings.notify)]:
         raise ConfigError(problems)
     keys = sum(1 for key, _ in _leaves(loaded.settings.model_dump()) if loaded.origin(key) != "default")
     typer.echo(f"{loaded.file or 'no file'}: good; profile {loaded.settings.profile}, {keys} settings given")
@@ -46,8 +47,11 @@ def show_config(
     sets: Sets = None,
 ) -> None:
     """The settings in force after all sources are merged."""
+    from zmart_stream.app.configuration import masked  # noqa: PLC0415  off the start path of the asking verbs
+
     loaded = _load(config, sets)
-    rows = [(key, _masked(key, value), loaded.origin(key)) for key, value in _leaves(loaded.settings.model_dump())]
+    leaves = _leaves(loaded.settings.model_dump())
+    rows = [(key, masked(".".join(key), value), loaded.origin(key)) for key, value in leaves]
     if as_json:
         shown = {".".join(key): {"value": value, "origin": place} if origin else value for key, value, place in rows}
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -77,14 +81,6 @@ def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[tup
         key = (*above, name)
         found += _leaves(value, key) if isinstance(value, dict) and value else [(key, value)]
     return found
-
-
-def _masked(key: tuple[str, ...], value: Any) -> Any:
-    """A database's address without its password."""
-    if key != ("storage", "url") or not isinstance(value, str):
-        return value
-    password = urlsplit(value).password
-    return value.replace(f":{password}@", ":***@") if password else value
 
 
 def _toml(value: Any) -> str:

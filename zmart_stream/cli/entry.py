@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from zmart_stream import __version__
-from zmart_stream.cli import asking, book, configuring, doctoring, following, running, signalling, tokens
+from zmart_stream.cli import asking, book, configuring, doctoring, following, notifying, running, signalling, tokens
 from zmart_stream.domain.errors import ConfigError, DaemonUnreachableError, UsageError, ZmartError
 
 EXIT_FAULT = 1
@@ -86,6 +86,7 @@ asking.add_to(app)
 book.add_to(app)
 signalling.add_to(app)
 following.add_to(app)
+notifying.add_to(app)
 configuring.add_to(app)
 tokens.add_to(app)
 doctoring.add_to(app)

@@ -28,4 +28,5 @@ SIGNALS = _names(
     "created_at processed_at expires_at submitted_by idempotency_key symbol reason detail problems p approved quorum "
     "spoke dissent veto action target_symbol plan decision price cost change_id due_at"
 )
+NOTIFICATIONS = _names("id event_id type endpoint text state attempts created next_attempt done last_error")
 OPINIONS = _names("agent p stance veto reasons ages")

@@ -176,11 +176,9 @@ def rules_of(settings: NotifySettings) -> dict[str, Rules]:
     return webhooks | {channel.name: channel.rules for channel in settings.channels}
 
 
-def last_hold(payloads: Sequence[str]) -> LastHold | None:
-    """What was told last of a hold, from the payload of the newest entry of that type, if there is one."""
-    if not payloads:
-        return None
-    return LastHold(**msgspec.json.decode(payloads[0])["data"])
+def hold_of(entry: OutboxEntry) -> LastHold:
+    """What an entry of the type `hold` tells."""
+    return LastHold(**msgspec.json.decode(entry.payload)["data"])
 
 
 def shown(entry: OutboxEntry) -> dict[str, Any]:

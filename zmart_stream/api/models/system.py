@@ -67,6 +67,7 @@ class StatusReply(Reply):
     contracts: ContractFacts
     book: BookFacts
     storage: Document
+    notify: Document
     config: Document
 
 

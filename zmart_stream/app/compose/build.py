@@ -30,6 +30,7 @@ from zmart_stream.app.compose.edges import (
     storage_settings,
 )
 from zmart_stream.app.compose.judging import Judge
+from zmart_stream.app.compose.notifying import last_hold, make_outbox, notify_settings, secrets_of
 from zmart_stream.app.compose.past import judges_of, restored_engine, scorers_of
 from zmart_stream.app.compose.users import users_recorded
 from zmart_stream.app.config import Loaded, Sources
@@ -54,7 +55,10 @@ from zmart_stream.domain.market import HOUR_S
 from zmart_stream.domain.message import Message
 from zmart_stream.feeds.kucoin.feed import KucoinFeed
 from zmart_stream.feeds.kucoin.rest import KucoinRest
+from zmart_stream.notify.routing import LastHold, Router
+from zmart_stream.notify.settings import NotifySettings
 from zmart_stream.ops.health import not_ready
+from zmart_stream.ops.logging import masker
 from zmart_stream.ops.systemd import Notifier
 from zmart_stream.storage.database import Database
 from zmart_stream.storage.integrity import check_book
@@ -85,6 +89,8 @@ class Opened(msgspec.Struct, frozen=True):
     stored: StoredState
     venue: Venue
     child: VenueProcess | None
+    notify: NotifySettings
+    last_hold: LastHold | None  # that endpoints heard of
 
 
 async def build(loaded: Loaded, sources: Sources, *, capture: Path | None) -> System:
@@ -113,6 +119,8 @@ async def _set_clock(opened: Opened, rest: KucoinRest) -> Clock:
 
 
 async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExitStack) -> Opened:
+    notify = notify_settings(settings.notify)
+    masker.learn(secrets_of(notify))
     folder = state_folder(settings.state_dir, sandbox=sources.sandbox)
     stack.callback(lock(folder).close)
     database = Database(settings.storage.url or f"sqlite:///{folder / 'zmart.db'}", storage_settings(settings))
@@ -128,7 +136,8 @@ async def _open(settings: Settings, sources: Sources, stack: contextlib.AsyncExi
         stack.push_async_callback(child.stop)
         await child.start()
     venue = await known_to(database, await find_venue(settings, child))
-    return Opened(folder, database, await reader.load_state(__version__), venue, child)
+    stored = await reader.load_state(__version__)
+    return Opened(folder, database, stored, venue, child, notify, await last_hold(reader))
 
 
 class _Assembly:
@@ -147,12 +156,14 @@ class _Assembly:
         self.judge = Judge(self.engine, lambda: self.engine.symbols.portfolio.blocked, self.writer.put)
         self.feed = self._feed()
         self.door = Door(self.feed, venue, opened.database, self._anchor)
+        self.outbox = make_outbox(opened.notify, self.writer, StorageReader(opened.database), opened.last_hold)
         self.reads = self._reads()
+        self.store = _Store(self.writer, self.reads.made, self.outbox.router)
         self.runner = Runner(
             self.engine,
             self.clock,
             self.inbox,
-            store=_Store(self.writer, self.reads.made),
+            store=self.store,
             tell=self._tell,
             recorder=self._recorder(capture),
         )
@@ -180,6 +191,7 @@ class _Assembly:
             not_ready=self._not_ready,
             told=lambda: self.reads.told,
             push=self.hub,
+            notifications=self.outbox,
             debug=debug_facts(stored.statistics) if self.settings.api.debug else None,
         )
         return System(
@@ -189,6 +201,7 @@ class _Assembly:
             runner=self.runner,
             feed=self.door,
             writer=self.writer,
+            notify=self.outbox,
             recorder=self.recorder,
             venue=self.opened.child,
             manager=Notifier(),
@@ -198,7 +211,7 @@ class _Assembly:
             venue_time=self.rest.server_time,
             status_line=self.reads.status_line,
             warmed=lambda: bool(self.engine.status()["warm_up"]["ended"]),
-            checkpoint=lambda: _Store(self.writer, self.reads.made).put([], self.engine.snapshot(full=False)),
+            checkpoint=lambda: self.store.put([], self.engine.snapshot(full=False)),
             close=opened.aclose,
             flush_every_s=self.settings.capture.flush,
             facts={"state_dir": str(folder), "venue": venue.identity, "url": venue.rest_url},
@@ -223,6 +236,7 @@ class _Assembly:
             raise RequestError("degraded", "the change is in force, and not known to be on disk yet", retry_after_s=5)
 
     def _committed(self, messages: Sequence[Message]) -> None:
+        self.outbox.committed(messages)
         self.runner.committed(messages)
 
     def _feed(self) -> KucoinFeed:
@@ -248,6 +262,7 @@ class _Assembly:
             feed=self._feed_facts,
             storage=self._storage_facts,
             config=self._config_facts,
+            notify=self.outbox.facts,
         )
         reads.remember(self.opened.stored.last_change)
         return reads
@@ -280,6 +295,8 @@ class _Assembly:
         self.reads.tell(messages)
         self.judge.tell(messages)
         push.tell(self.hub, messages)
+        if filled := self.outbox.router.route(messages, unstored=True):
+            self.writer.put(filled)
         for message in messages:
             if isinstance(message, RepairWanted):
                 self.feed.repair(message)
@@ -307,15 +324,16 @@ class _Assembly:
 
 
 class _Store:
-    """The writer as the runner sees it; `made` hears of what goes to it."""
+    """The writer as the runner sees it; `made` hears of what goes to it, and what has to be told goes with it."""
 
-    def __init__(self, writer: StorageWriter, made: Callable[[Sequence[Message]], None]) -> None:
+    def __init__(self, writer: StorageWriter, made: Callable[[Sequence[Message]], None], router: Router) -> None:
         self._writer = writer
         self._made = made
+        self._router = router
 
     def put(self, messages: Sequence[Message], snapshot: dict[str, Any] | None = None) -> None:
         self._made(messages)
-        if snapshot is None:
-            self._writer.put(messages)
-        else:
-            self._writer.put([*messages, SnapshotTaken(ts=snapshot["now"], state=snapshot)])
+        unit = [*messages, *self._router.route(messages)]
+        if snapshot is not None:
+            unit.append(SnapshotTaken(ts=snapshot["now"], state=snapshot))
+        self._writer.put(unit)

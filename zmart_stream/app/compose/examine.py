@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.app.compose.edges import feed_settings, storage_settings, token_path
+from zmart_stream.app.compose.notifying import notify_problems
 from zmart_stream.app.config import Sources, load
 from zmart_stream.app.settings import Settings, is_loopback
 from zmart_stream.app.state import state_folder
@@ -62,10 +63,22 @@ async def _everything(sources: Sources, *, ask_venue: bool) -> list[Check]:
     checks = [doctor.good("configuration", f"{loaded.file or 'no file'}, profile {settings.profile}")]
     checks += _disk(settings, folder)
     checks += _tokens(settings, folder)
+    checks += _notify(settings)
     checks += await _database(settings, folder)
     if ask_venue:
         checks += await _venue(settings)
     return checks
+
+
+def _notify(settings: Settings) -> list[Check]:
+    """Whether notifications can be sent at all; nothing where none are wanted."""
+    table = settings.notify
+    if not table.webhooks and not table.channels:
+        return []
+    if problems := notify_problems(table):
+        way = "correct it in [notify]; docs/notifications.md has examples"
+        return [doctor.fault("notify", problem, way) for problem in problems]
+    return [doctor.good("notify", f"{len(table.webhooks)} webhooks, {len(table.channels)} channels")]
 
 
 async def _database(settings: Settings, folder: Path) -> list[Check]:

@@ -19,7 +19,8 @@ from zmart_stream.domain.ports import EntriesAsked
 from zmart_stream.feeds.kucoin.resolver import addresses
 from zmart_stream.notify.channels import EXTRA, ChannelSender, target_of
 from zmart_stream.notify.guard import Guard
-from zmart_stream.notify.outbox import Outbox, last_hold
+from zmart_stream.notify.outbox import Outbox, hold_of
+from zmart_stream.notify.routing import LastHold
 from zmart_stream.notify.sending import Sender
 from zmart_stream.notify.settings import Channel, NotifySettings, Rules, Webhook
 from zmart_stream.notify.signing import key_of
@@ -71,18 +72,26 @@ def secrets_of(settings: NotifySettings) -> list[str]:
     return [endpoint.url for endpoint in settings.channels] + [webhook.url for webhook in settings.webhooks]
 
 
-async def make_outbox(settings: NotifySettings, writer: StorageWriter, reader: StorageReader) -> Outbox:
-    """The outbox over the database; it knows what was told before."""
+def make_outbox(
+    settings: NotifySettings, writer: StorageWriter, reader: StorageReader, last: LastHold | None
+) -> Outbox:
+    """The outbox over the database; `last` is what was told of a hold before."""
     senders: dict[str, Sender] = {one.name: WebhookSender(one, settings, addresses) for one in settings.webhooks}
     senders |= {one.name: ChannelSender(one, settings) for one in settings.channels}
+    return Outbox(settings, senders, OutboxRows(writer, reader), last)
+
+
+async def last_hold(reader: StorageReader) -> LastHold | None:
+    """What was told last of a hold, in whichever session; None: nothing. Raises StorageError."""
     newest = await reader.last_sent_of("hold")
-    return Outbox(settings, senders, _Store(writer, reader), last_hold([newest.payload] if newest else []))
+    return None if newest is None else hold_of(newest)
 
 
-class _Store:
+class OutboxRows:
     """The database as the outbox sees it."""
 
     def __init__(self, writer: StorageWriter, reader: StorageReader) -> None:
+        """Writes go through the one writer."""
         self.put: Callable[[Sequence[Message]], None] = writer.put
         self._reader = reader
 
