@@ -46,7 +46,9 @@ class Consumer:
         while True:
             self.dials += 1
             try:
-                async with connect(self.url, max_size=MOST_BYTES, ping_timeout=10.0, proxy=None) as self.socket:
+                async with connect(
+                    self.url, max_size=MOST_BYTES, open_timeout=SAFETY_S, ping_timeout=SAFETY_S, proxy=None
+                ) as self.socket:
                     self.opened += 1
                     for message in OPENING:
                         await self.socket.send(json.dumps(message))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from zmart_stream.signals import DETECTORS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PREFIX = "/api/symbol-mgmt"
@@ -33,6 +37,12 @@ FULL_BOOK = (
     "market.min_turnover_usdt=0",
 )
 """Settings under which a small market fills the book, whatever its scores."""
+
+BY_HAND = ("portfolio.automatic=false", *(f"signals.detectors.{name}.on=false" for name in DETECTORS))
+"""Settings under which nobody changes the book but who is asked to: findings of the house would, if approved."""
+
+FIXED_PORTS = (20_000, 32_000)
+"""Below those that systems give to the other end of a connection: a port that is to stay free for long."""
 
 STARTED: list[Running] = []
 """Every process of this session; `conftest.py` ends what a failed test left."""
@@ -81,6 +91,15 @@ def ask(url: str, body: Json | None = None, *, timeout_s: float = WAIT_S) -> tup
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.loads(error.read() or b"null")
+
+
+def free_port() -> int:
+    """A port that nobody listens on, nor will by chance."""
+    while True:
+        port = random.randint(*FIXED_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Running:

@@ -140,7 +140,7 @@ def changed_while_held(state: Path, periods: Sequence[tuple[int, int | None, str
     ]
 
 
-def newest_snapshot(state: Path) -> dict[str, Any]:
-    """The newest snapshot of the core."""
-    found = rows(state, "select payload from snapshots order by sequence desc limit 1")
-    return unpack(found[0]["payload"])
+def newest_snapshot(state: Path) -> tuple[int, dict[str, Any]]:
+    """The newest snapshot of the core: its place among the rows of all tables, and what it says."""
+    found = rows(state, "select sequence, payload from snapshots order by sequence desc limit 1")
+    return found[0]["sequence"], unpack(found[0]["payload"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.harness import FULL_BOOK, PREFIX, Daemon, ask, cli, ending, environment
+from tests.service.harness import BY_HAND, FULL_BOOK, PREFIX, Daemon, ask, cli, ending, environment
 from tests.service.stored import rows
 from zmart_stream.app.config import Sources
 from zmart_stream.app.embed import running
@@ -24,7 +24,7 @@ CONTRACTS = 16
 SETS = (
     f"sandbox.contracts={CONTRACTS}",
     "sandbox.speed=120",
-    "portfolio.automatic=false",
+    *BY_HAND,
     # of market time: what is the default, a minute and a quarter of an hour, passes within seconds here
     "signals.dedupe_s=86400",
     "signals.expires_in_s=86400",

@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,13 +18,13 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.api.consuming import Consumer
-from tests.service.harness import FULL_BOOK, PREFIX, WAIT_S, Daemon, cli, ending, environment
+from tests.service.harness import BY_HAND, FULL_BOOK, PREFIX, WAIT_S, Daemon, cli, ending, environment, free_port
 from zmart_stream.api.exchange_names import pair
 
 SETS = (
     "sandbox.contracts=16",
     "sandbox.speed=120",
-    "portfolio.automatic=false",
+    *BY_HAND,
     *FULL_BOOK,
     "signals.approve_at=0.01",  # whoever asks is approved: what follows is what is looked at
     "signals.quorum=0",
@@ -194,12 +193,12 @@ def test_a_websocket_is_told_by_type_and_contract(daemon: Daemon) -> None:
             pass
         line.send(json.dumps({"action": "subscribe", "types": ["portfolio_change"]}))
         assert hear()["data"] == {"portfolio_change": None}
-        assert daemon.post("portfolio/add-symbol", symbol=symbol)[0] == 200
+        taken = take_in(daemon)
         change = hear()
         assert (change["event"], change["data"]["type"], change["data"]["symbol"]) == (
             "portfolio_change",
             "add",
-            symbol,
+            taken,
         )
 
 
@@ -250,19 +249,13 @@ def following(daemon: Daemon, folder: Path) -> Iterator[tuple[subprocess.Popen[b
         process.wait(WAIT_S)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def test_bots_and_watchers_stay_with_the_daemon_across_a_restart(tmp_path: Path) -> None:
     """A consumer of freqtrade and `events` see the book change, the daemon go and come back, and the book change."""
     sets = (*SETS, f"api.port={free_port()}")
     daemon = Daemon(tmp_path, "--sandbox", sets=sets)
 
     def changes(out: Path) -> list[tuple[str, str]]:
-        said = [json.loads(line) for line in out.read_text().splitlines()]
+        said = [json.loads(line) for line in out.read_text().split("\n")[:-1]]  # but for one that is being written
         return [(each["data"]["type"], each["data"]["symbol"]) for each in said if each["event"] == "portfolio_change"]
 
     with ending(daemon):

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import socket
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from tests.service import stored
-from tests.service.harness import FULL_BOOK, Daemon, Json, Sandbox, ask, ending
+from tests.service.harness import FULL_BOOK, Daemon, Json, Sandbox, ask, ending, free_port
 
 SEED = 3
-
-
-FIXED_PORTS = (20_000, 32_000)
-"""Below those that systems give to the other end of a connection: a port that is to stay free for long."""
-
-
-def free_port() -> int:
-    while True:
-        port = random.randint(*FIXED_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def sets(port: int) -> list[str]:
