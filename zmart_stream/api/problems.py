@@ -48,6 +48,8 @@ CODES: dict[str, Kind] = {
     "unknown_algorithm": Kind(404, "No scoring algorithm has that name"),
     "unknown_user": Kind(404, "No token in force has that id"),
     "unknown_signal": Kind(404, "No stored signal has that id"),
+    "unknown_endpoint": Kind(404, "No webhook or channel has that name"),
+    "unknown_notification": Kind(404, "No message that was given up has that id"),
     "method_not_allowed": Kind(405, "This path does not take this method"),
     "too_slow": Kind(408, "The request did not arrive in time"),
     "already_in_book": Kind(409, "The contract is in the book"),
