@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.service.harness import FULL_BOOK, Daemon, ending, until
+from tests.service.harness import BY_HAND, FULL_BOOK, Daemon, ending, until
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of this test...").decode()
-SETS = ("sandbox.contracts=12", "sandbox.speed=600", "portfolio.automatic=false", *FULL_BOOK)
+SETS = ("sandbox.contracts=12", "sandbox.speed=600", *BY_HAND, *FULL_BOOK)
 
 
 class Hook(ThreadingHTTPServer):
@@ -76,6 +76,11 @@ def hooked() -> Iterator[Hook]:
         thread.join()
 
 
+def eligible(daemon: Daemon) -> list[str]:
+    """The contracts that pass every gate, best first."""
+    return [row["symbol"] for row in daemon.rankings() if row["eligible"]]
+
+
 def test_what_was_told_survives_a_kill_once_each_and_a_start_tells_nothing(tmp_path: Path) -> None:
     with hooked() as hook:
         sets = (*SETS, hook.table, "notify.allow_loopback=true", "notify.backoff_max=1s")
@@ -83,7 +88,7 @@ def test_what_was_told_survives_a_kill_once_each_and_a_start_tells_nothing(tmp_p
         first = Daemon(tmp_path, "--sandbox", sets=sets, env=env)
         with ending(first):
             first.post("initialize-sample-data")
-            symbol, other = [row["symbol"] for row in first.rankings() if row["eligible"]][:2]
+            symbol, other = first.until("two that may come in", lambda: len(ids := eligible(first)) >= 2 and ids[:2])
             assert first.post("portfolio/add-symbol", symbol_id=symbol, reason="for bots")[0] == 200
             (told,) = until("the change", lambda: hook.told("portfolio_change")[:1])
             assert told["data"]["symbol"] == symbol
@@ -91,8 +96,8 @@ def test_what_was_told_survives_a_kill_once_each_and_a_start_tells_nothing(tmp_p
             hook.is_down = True
             assert first.post("portfolio/add-symbol", symbol_id=other)[0] == 200
             until("an attempt", lambda: hook.refused)
-            status = first.status()["notify"]
-            assert status["endpoints"][0]["last_error"] == "answered 503"
+            first.until("its failure", lambda: first.status()["notify"]["endpoints"][0]["last_error"] == "answered 503")
+            first.until("what was taken to be known on disk", lambda: not first.status()["storage"]["pending"])
             assert "secret" not in first.err
             first.kill()
         heard = [body["id"] for body in hook.got]
@@ -100,7 +105,8 @@ def test_what_was_told_survives_a_kill_once_each_and_a_start_tells_nothing(tmp_p
         second = Daemon(tmp_path, "--sandbox", sets=sets, env=env, state=first.state, name="second")
         with ending(second):
             second.post("initialize-sample-data")
-            until("what the kill left", lambda: second.status()["notify"]["pending"] == 0)
+            second.until("what the kill left", lambda: hook.refused[0] in [body["id"] for body in hook.got])
+            second.until("all of it", lambda: second.status()["notify"]["pending"] == 0)
             late = [body["id"] for body in hook.got[len(heard) :]]
             assert hook.refused[0] in late, "with the id of the first attempt"
             assert len(set(late)) == len(late)
@@ -114,6 +120,7 @@ def test_what_was_told_survives_a_kill_once_each_and_a_start_tells_nothing(tmp_p
             assert third.post("portfolio/pin", symbol_id=symbol)[0] == 200
             until("the pin", lambda: any(body["data"].get("type") == "pin" for body in hook.got[known:]))
             said = [body["type"] for body in hook.got[known:]]
-            assert not {"hold", "feed_state", "config", "digest"} & set(said), hook.got[known:]
+            if not third.logged("feed.disconnected"):  # a machine that stood still has news of its own
+                assert not {"hold", "feed_state", "config", "digest"} & set(said), hook.got[known:]
             changes = [body["data"]["type"] for body in hook.got[known:]]
             assert not {"add", "fill", "replace", "remove"} & set(changes), changes
