@@ -46,6 +46,7 @@ class Shelf:
             "storage": {"pending": 0, "degraded": None},
             "notify": {"pending": 0, "sent": 0, "died": 0, "endpoints": []},
             "config": {"revision": 4, "profile": "balanced"},
+            "loop": {"lag_p50_ms": 0.4, "lag_p99_ms": 3.1, "lag_max_ms": 12.5, "window_s": 60.0},
             "uptime_s": 61.5,
         }
 

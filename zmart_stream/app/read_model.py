@@ -11,6 +11,7 @@ import msgspec
 
 from zmart_stream import __version__
 from zmart_stream.app.book_facts import ToldFacts
+from zmart_stream.app.loop_lag import LoopLag
 from zmart_stream.domain.bars import BarsAmended, RepairWanted
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Portfolio, PortfolioChange
@@ -74,6 +75,8 @@ class ReadModel:
         """The callables tell what other parts know of themselves."""
         self._engine = engine
         self._venue, self._feed, self._storage, self._config, self._notify = venue, feed, storage, config, notify
+        self.loop: Facts = LoopLag().facts
+        """How late the loop is; whoever watches it is put here."""
         self._book = engine.symbols.portfolio
         self._told = ToldFacts(engine)
         self._book_ready = bool(engine.status()["book"]["ready"])
@@ -114,7 +117,7 @@ class ReadModel:
         return self._book
 
     def status(self) -> dict[str, Any]:
-        """Version, venue, feed, warm-up, contracts, book, storage, configuration, uptime."""
+        """Version, venue, feed, warm-up, contracts, book, storage, configuration, lateness of the loop, uptime."""
         core, feed = self._engine.status(), self._feed()
         warm_up = core["warm_up"]
         text = "done" if warm_up["ended"] else f"warming up {warm_up['done']}/{warm_up['of']}"
@@ -146,6 +149,7 @@ class ReadModel:
             "storage": self._storage(),
             "notify": self._notify(),
             "config": {"revision": core["revision"], **self._config()},
+            "loop": self.loop(),
             "uptime_s": round(time.monotonic() - self._began, 1),
         }
 

@@ -131,6 +131,7 @@ class Service:
             self._spawn("clock", self._keep_clock())
             self._spawn("reload", self._keep_reloading())
             self._spawn("pulse", self._keep_pulse())
+            self._spawn("lag", system.lag.watch())
             self._spawn("settle", self._settle())
             if system.recorder is not None:
                 self._spawn("capture", self._keep_flushing(system.recorder.flush))
@@ -155,7 +156,7 @@ class Service:
         log.info("daemon.stopping")
         system.feed.stop()
         await self._end("feed", FEED_STOP_S)
-        for name in ("clock", "reload", "pulse", "settle", "capture", "venue"):
+        for name in ("clock", "reload", "pulse", "lag", "settle", "capture", "venue"):
             if name in self._tasks:
                 self._tasks[name].cancel()
         system.notify.stop()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zmart_stream.app.clock import Clock
 from zmart_stream.app.facade import Facade
 from zmart_stream.app.inbox import Inbox
+from zmart_stream.app.loop_lag import LoopLag
 from zmart_stream.app.runner import Runner
 from zmart_stream.app.venue_process import VenueProcess
 
@@ -107,6 +108,7 @@ class System:
     recorder: Recording | None
     venue: VenueProcess | None
     manager: ServiceManager
+    lag: LoopLag
     facade: Facade  # for code that embeds the package
     serve: Callable[[], Awaitable[Closable]]
     reload: Callable[[], Awaitable[Mapping[str, Any]]]

@@ -13,6 +13,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     queue_size: int = 20_000  # rows waiting for the writer
     batch_rows: int = 200
     batch_s: float = 0.1
+    pause_s: float = 0.02  # between two commits, unless a batch is full: what comes in a stream shares its commits
     ballast_bytes: int = 32 * MIB  # 0: none
     pool_size: int = 5
     pool_recycle_s: float = 3600.0

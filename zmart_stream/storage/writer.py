@@ -40,7 +40,7 @@ _UNHURRIED = (
     SignalSettled,
     OutboxMoved,
 )
-"""Nobody waits to be told of these: they may wait for company. Anything else is committed at once."""
+"""Nobody waits to be told of these: they may wait for company. Anything else waits for the pause at most."""
 
 _SEQUENCED = (
     tables.portfolio_history,
@@ -84,6 +84,7 @@ class StorageWriter:
         self._known: set[str] = set()
         self._sequence = 0
         self._last_ts = 0
+        self._rested_at = 0.0  # loop time from which the next commit may be made
         self._failing = False
         self._closing = False
         self._put = asyncio.Event()
@@ -166,6 +167,8 @@ class StorageWriter:
                 await asyncio.wait_for(self._put.wait(), until - loop.time())
             except TimeoutError:
                 break
+        if not self._closing and self._queue.rows < self._settings.batch_rows:
+            await asyncio.sleep(max(0.0, self._rested_at - loop.time()))
         return not self._closing
 
     def _is_urgent(self) -> bool:
@@ -178,6 +181,7 @@ class StorageWriter:
         self._sequence = batch.sequence
         self._known |= batch.symbols
         self._queue.done(units)
+        self._rested_at = asyncio.get_running_loop().time() + self._settings.pause_s
         self.counts["commits"] += 1
         self._tell(units)
         self._judge()

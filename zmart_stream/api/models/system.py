@@ -56,6 +56,15 @@ class BookFacts(Row):
     last_change: ChangeFacts | None
 
 
+class LoopFacts(Row):
+    """How late the event loop woke a sleeper, over the newest `window_s` seconds of real time."""
+
+    lag_p50_ms: float | None
+    lag_p99_ms: float | None
+    lag_max_ms: float | None
+    window_s: float
+
+
 class StatusReply(Reply):
     """The daemon as a whole."""
 
@@ -69,6 +78,7 @@ class StatusReply(Reply):
     storage: Document
     notify: Document
     config: Document
+    loop: LoopFacts
 
 
 class HealthReply(Reply):

@@ -38,12 +38,14 @@ from zmart_stream.app.configuration import RunningSettings, with_recorded
 from zmart_stream.app.core_settings import core_settings
 from zmart_stream.app.facade import Facade
 from zmart_stream.app.inbox import Inbox
+from zmart_stream.app.loop_lag import LoopLag
 from zmart_stream.app.metering import Kind, Meter
 from zmart_stream.app.read_model import ReadModel
 from zmart_stream.app.recording import Recorder
 from zmart_stream.app.reload import Reload
 from zmart_stream.app.runner import Runner
 from zmart_stream.app.settings import Settings
+from zmart_stream.app.settings_sectors import sizes_of
 from zmart_stream.app.state import lock, state_folder
 from zmart_stream.app.system import System
 from zmart_stream.app.venue import Venue, find_venue, sandbox_values
@@ -147,13 +149,14 @@ class _Assembly:
         settings, venue, stored = loaded.settings, opened.venue, opened.stored
         self.settings, self.opened = settings, opened
         core = core_settings(settings, venue.speed)
+        self.lag = LoopLag()
         self.hub = Hub(push_limits(settings.api))
         self.inbox, self.clock, self.rest = Inbox(settings.feed.inbox_size), time.clock, time.rest
         budget = settings.signals.plugin_budget
         self.meter = Meter(judges_of, budget, self._too_slow, build_scorers=scorers_of)
         self.engine = restored_engine(core, stored, self.meter.judges, self.meter.scorers)
         self.writer = self._writer()
-        self.judge = Judge(self.engine, lambda: self.engine.symbols.portfolio.blocked, self.writer.put)
+        self.judge = Judge(self.engine, lambda: self.engine.symbols.portfolio.blocked, self.writer.put, self._sizes)
         self.feed = self._feed()
         self.door = Door(self.feed, venue, opened.database, self._anchor)
         self.outbox = make_outbox(opened.notify, self.writer, StorageReader(opened.database), opened.last_hold)
@@ -205,6 +208,7 @@ class _Assembly:
             recorder=self.recorder,
             venue=self.opened.child,
             manager=Notifier(),
+            lag=self.lag,
             facade=Facade(reader=self.reads, commander=commander, now=self.clock.now),
             serve=lambda: open_api(self.settings.api, folder, services, self._note_users),
             reload=self.reload.run,
@@ -264,6 +268,7 @@ class _Assembly:
             config=self._config_facts,
             notify=self.outbox.facts,
         )
+        reads.loop = self.lag.facts
         reads.remember(self.opened.stored.last_change)
         return reads
 
@@ -302,6 +307,9 @@ class _Assembly:
                 self.feed.repair(message)
             elif isinstance(message, TopicSilent):
                 self.feed.resubscribe(message)
+
+    def _sizes(self) -> dict[str, str]:
+        return sizes_of(self.reload.loaded.settings.sectors)
 
     def _apply(self, settings: Settings) -> None:
         set_up_logs(settings)
