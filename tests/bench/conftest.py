@@ -23,10 +23,11 @@ class Size(NamedTuple):
     flat_out: int  # frames
     requests_s: float
     close_after_s: float  # from the start of the daemon to a bar's end
+    flood_s: float  # of signals
 
 
-WHOLE = Size(9, 7000, 14, 12.0, 8.0, 200_000, 10.0, 70.0)
-SMALL = Size(3, 2100, 3, 12.0, 2.0, 20_000, 2.0, 40.0)
+WHOLE = Size(9, 7000, 14, 12.0, 8.0, 200_000, 10.0, 70.0, 60.0)
+SMALL = Size(3, 2100, 3, 12.0, 2.0, 20_000, 2.0, 40.0, 10.0)
 
 
 @pytest.fixture(scope="session")
