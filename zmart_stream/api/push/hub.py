@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from zmart_stream.api.limits import PushLimits
+from zmart_stream.api.push.batches import Batches
 from zmart_stream.api.push.ring import Event, Ring
 from zmart_stream.domain.errors import RequestError
 
@@ -39,6 +40,7 @@ class Hub:
         self.limits = limits or PushLimits()
         self.session = secrets.token_hex(4)
         self.ring = Ring(self.limits.ring)
+        self.batches = Batches(self.ring)
         self.closed = False
         self.dropped = 0
         self._clients: Counter[str] = Counter()

@@ -6,13 +6,9 @@ import asyncio
 import re
 from typing import NamedTuple
 
+from zmart_stream.api.push.batches import Batch
 from zmart_stream.api.push.hub import Hub
-from zmart_stream.api.push.ring import Event
 from zmart_stream.api.push.wants import Wants
-
-MOST_EVENTS = 256
-MOST_BYTES = 1 << 16
-"""What one write holds at most, but for a single event that is larger."""
 
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})", re.ASCII)
 
@@ -34,32 +30,17 @@ class Listener:
         self._place = hub.ring.next
         self.reset = self._resume(last_id) if last_id else None
 
-    async def next(self, within_s: float) -> tuple[int, list[Event]]:
-        """How many events were passed over, and those that follow; none of either: nothing came, or the hub closed."""
+    async def next(self, within_s: float) -> Batch | None:
+        """What follows, events that were passed over counted; None: nothing came, or the hub closed."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
         while await self._hub.turn(self._place, max(0.0, until - loop.time())) and not self._hub.closed:
-            dropped, events = self._read()
-            if dropped or events:
-                return dropped, events
-        return 0, []
-
-    def _read(self) -> tuple[int, list[Event]]:
-        """Those that are wanted among the next ones; the oldest are passed over where they left the ring."""
-        ring = self._hub.ring
-        dropped = max(0, ring.oldest - self._place)
-        self._hub.dropped += dropped
-        self._place += dropped
-        found: list[Event] = []
-        size = 0
-        for event in ring.read(self._place, MOST_EVENTS):
-            if self._wants.has(event):
-                size += len(event.sse)
-                if found and size > MOST_BYTES:
-                    break
-                found.append(event)
-            self._place = event.number + 1
-        return dropped, found
+            batch = self._hub.batches.after(self._place, self._wants)
+            self._place = batch.place
+            self._hub.dropped += batch.dropped
+            if batch.dropped or batch.events:
+                return batch
+        return None
 
     def _resume(self, last_id: str) -> Reset | None:
         ring, match = self._hub.ring, _ID.fullmatch(last_id)

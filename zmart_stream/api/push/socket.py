@@ -106,9 +106,9 @@ class Socket(ABC):
         await self.began()
         looked = loop.time()
         while not self.hub.closed:
-            dropped, events = await self.listener.next(every_s)
-            if dropped or events:
-                await self.told(dropped, events)
+            batch = await self.listener.next(every_s)
+            if batch is not None:
+                await self.told(batch.dropped, batch.events)
             if loop.time() - looked >= every_s:
                 self.still()
                 looked = loop.time()

@@ -61,9 +61,11 @@ async def _events(response: web.StreamResponse, hub: Hub, listener: Listener, st
     while not hub.closed:
         async with asyncio.timeout(limits.deadline_s):
             await response.write(data)
-        dropped, events = await listener.next(limits.heartbeat_s)
-        told = _plain("dropped", {"count": dropped}) if dropped else b""
-        data = told + b"".join(event.sse for event in events) or HEARTBEAT
+        batch = await listener.next(limits.heartbeat_s)
+        if batch is None:
+            data = HEARTBEAT
+        else:
+            data = _plain("dropped", {"count": batch.dropped}) + batch.sse if batch.dropped else batch.sse
         if loop.time() - looked >= limits.heartbeat_s:
             still()
             looked = loop.time()

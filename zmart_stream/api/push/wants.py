@@ -18,6 +18,8 @@ class Wants:
     def __init__(self) -> None:
         """Nothing."""
         self._by_type: dict[str, set[str] | None] = {}
+        self.key = ""
+        """The same for all who want the same."""
 
     def add(self, types: Sequence[str], symbols: Sequence[str]) -> None:
         """Want these types, without any: all; of these contracts, without any: of all. Raises RequestError."""
@@ -27,6 +29,7 @@ class Wants:
                 self._by_type[kind] = None
             elif present is not None:
                 present.update(symbols)
+        self.key = repr(self.told())
 
     def remove(self, types: Sequence[str], symbols: Sequence[str]) -> None:
         """Want these no longer. Raises RequestError where contracts are named of a type that is wanted of all."""
@@ -39,6 +42,7 @@ class Wants:
                 left.difference_update(symbols)
             if not symbols or not left:
                 self._by_type.pop(kind, None)
+        self.key = repr(self.told())
 
     def has(self, event: Event) -> bool:
         """Whether the event is wanted; one that is about no contract passes any choice of them."""
