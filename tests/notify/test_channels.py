@@ -77,7 +77,7 @@ def test_a_service_that_hangs_meets_the_deadline_and_is_asked_by_one_thread_only
     async def scenario() -> None:
         store, free = Memory(), threading.Event()
         async with service(free) as (url, got):
-            outbox = outbox_to(url, store, channel_timeout_s=0.5)
+            outbox = outbox_to(url, store, channel_timeout_s=0.5, attempts=100_000)
             task = asyncio.create_task(outbox.run())
             store.put([change(1), *outbox.router.route([change(1)])])
             await until(lambda: outbox.facts()["endpoints"][0]["last_error"] == "the attempt before is still under way")
