@@ -109,6 +109,10 @@ def test_all_problems_come_together_with_place_and_nearest_name(tmp_path):
         ("[" + ".".join("a" * 40) + "]\n", "nested"),
         ("[portfolio]\nentry_score = 30.0\nexit_score = 40.0\n", "exit_score 40 is above entry_score 30"),
         ('[market]\nbar = "3h"\n', "market.bar"),
+        (
+            '[sectors]\nFOO = {market_cap_category = "huge"}\n',
+            "toml:2: sectors.FOO.market_cap_category: input should be 'large'",
+        ),
         ("[scoring.technical]\nweight = 2.0\n", "scoring.technical.weight"),
         ('[portfolio]\nmin_hold = "long"\n', "duration"),
         ('profile = "quick"\n', "profile"),

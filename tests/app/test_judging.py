@@ -6,6 +6,9 @@ import msgspec
 
 from tests.engine.stream import T0, Session
 from zmart_stream.app.compose.judging import Judge, judged
+from zmart_stream.app.settings import Settings
+from zmart_stream.app.settings_sectors import sectors_of, sizes_of
+from zmart_stream.domain.commands import Reconfigured
 from zmart_stream.domain.market import Tick
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.scores import ScoresClosed
@@ -77,3 +80,30 @@ def test_a_core_is_judged_once_a_day_and_only_changes_are_written() -> None:
     (later,) = close(first + DAY)
     assert [(row.symbol, row.eligible) for row in later.rows] == [("C00USDTM", False)]
     assert close(first + 2 * DAY) == []
+
+
+def test_a_size_class_that_operators_say_goes_before_the_rank_and_applies_with_the_settings() -> None:
+    settings = Settings.model_validate(
+        {"sectors": {"c002": {"market_cap_category": "micro"}, "C003": "meme", "C004": {"sector": ""}}}
+    )
+    assert sectors_of(settings.sectors) == {"C003": "meme", "C004": ""}
+    standings = [standing(number) for number in range(30)]
+    standings[5] = standing(5, turnover=None)
+    said = {fact.symbol: fact.market_cap_category for fact in judged(standings, (), sizes_of(settings.sectors))}
+    assert (said["C001USDTM"], said["C002USDTM"], said["C005USDTM"]) == ("large", "micro", None)
+
+    class Core:
+        def standings(self) -> dict[str, Standing]:
+            return {each.symbol: each for each in standings}
+
+    put: list[Message] = []
+    sizes: dict[str, str] = {}
+    judge = Judge(Core(), list, put.extend, lambda: sizes)
+    judge.tell([ScoresClosed(ts=T0, end=T0, rows=())])
+    sizes["C020"] = "large"
+    judge.tell([ScoresClosed(ts=T0 + 1, end=T0 + 1, rows=())])
+    assert len(put) == 1
+    judge.tell([Reconfigured(ts=T0, revision=2, changed=("sectors",)), ScoresClosed(ts=T0 + 2, end=T0 + 2, rows=())])
+    last = put[-1]
+    assert isinstance(last, SymbolsJudged)
+    assert [(fact.symbol, fact.market_cap_category) for fact in last.rows] == [("C020USDTM", "large")]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from zmart_stream.app.settings import FreshnessTable, MarketTable, PortfolioTable, Settings
 from zmart_stream.app.settings_scoring import ComponentTable, ScoringTable
+from zmart_stream.app.settings_sectors import sectors_of
 from zmart_stream.app.settings_signals import AgentsTable, AgentTable, DetectorsTable, DetectorTable, SignalsTable
 from zmart_stream.domain.settings import (
     AgentSettings,
@@ -50,7 +51,7 @@ def core_settings(settings: Settings, speed: float | Literal["max"]) -> CoreSett
     return CoreSettings(
         market=_market(settings.market, settings.freshness, settings.feed.contracts_poll, speed, scale),
         scoring=_scoring(settings.scoring),
-        portfolio=_portfolio(settings.portfolio, first_fill, settings.sectors),
+        portfolio=_portfolio(settings.portfolio, first_fill, sectors_of(settings.sectors)),
         signals=_signals(settings.signals),
     )
 
@@ -135,7 +136,7 @@ def _portfolio(table: PortfolioTable, first_fill_after_s: float, sectors: dict[s
         grace=table.grace,
         reentry_s=table.reentry,
         depth_candidates=table.depth_candidates,
-        sectors=dict(sectors),
+        sectors=sectors,
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from zmart_stream.app.settings_notify import NotifyTable
 from zmart_stream.app.settings_scoring import ScoringTable
+from zmart_stream.app.settings_sectors import Coin
 from zmart_stream.app.settings_signals import SignalsTable
 from zmart_stream.app.settings_table import Duration, Table
 
@@ -384,6 +385,6 @@ class Settings(Table):
     notify: NotifyTable = Field(default_factory=NotifyTable)
     log: LogTable = Field(default_factory=LogTable)
     capture: CaptureTable = Field(default_factory=CaptureTable)
-    sectors: dict[str, str] = Field(
-        {}, description="Base currency -> sector, over the built-in table; empty text: no sector."
+    sectors: dict[str, Coin] = Field(
+        {}, description="Base -> sector over the built-in table (empty: none), or a table with sector and size class."
     )
