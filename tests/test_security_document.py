@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -12,6 +13,7 @@ NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 ROWS = [line for line in TEXT.splitlines() if line.startswith("| ") and not line.startswith(("| abuse", "| | threat"))]
 
 
+@cache
 def names_in(file: Path) -> set[str]:
     return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
 

@@ -7,7 +7,6 @@ import pytest
 from tests.api.desk import SAFETY_S, answer, desk, ended, exchange
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import PREFIX
-from zmart_stream.api.limits import Limits
 
 OPEN = AuthSettings(open_loopback=True)
 JSON = "Content-Type: application/json"
@@ -130,7 +129,7 @@ def test_smuggled_requests_are_never_served(lines, tmp_path) -> None:
     """One answer, a refusal, and the connection ends: nothing behind it is read as another request."""
 
     async def scenario() -> None:
-        async with desk(tmp_path, auth=OPEN, limits=Limits(receive_deadline_s=0.5)) as at:
+        async with desk(tmp_path, auth=OPEN) as at:
             reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
             writer.write(f"POST {ADD} HTTP/1.1\r\nHost: localhost\r\n{lines}{HIDDEN}".encode("latin-1"))
             async with asyncio.timeout(SAFETY_S):

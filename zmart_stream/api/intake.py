@@ -34,6 +34,8 @@ def read_query(request: web.Request, model: type[Q]) -> Q:
     except ValidationError as error:
         first = _problems(error)[0]
         parameter = first["field"].partition(".")[0]
+        if not parameter:
+            raise RequestError("bad_query", first["problem"]) from None  # of several that do not go together
         raise RequestError("bad_query", f"{parameter}: {first['problem']}", parameter=parameter) from None
 
 
