@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.api.shelf import AS_OF, NOW, SYMBOLS, Books, Counter, Dials, Paper
-from tests.notify.receiver import Memory
+from tests.notify.receiver import Memory, Taker, hooked
 from zmart_stream.api.alert_meaning import AlertSettings
 from zmart_stream.api.app import ALERTS, Running, create_app, serve
 from zmart_stream.api.auth import AuthSettings
@@ -20,7 +20,6 @@ from zmart_stream.api.limits import Limits
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import TokenFile
 from zmart_stream.notify.outbox import Outbox
-from zmart_stream.notify.settings import NotifySettings
 
 __all__ = ["AS_OF", "NOW", "SYMBOLS", "Desk", "answer", "desk", "ended", "exchange"]
 
@@ -105,6 +104,9 @@ async def desk(
     async def inside() -> dict[str, Any]:
         return {"memory_usage": {}, "database_stats": {}}
 
+    store = Memory()
+    outbox = Outbox(hooked(""), {"bot": Taker()}, store)
+    store.on_commit = outbox.committed
     services = behind or Services(
         reader=shelf,
         commander=counter,
@@ -114,7 +116,7 @@ async def desk(
         not_ready=lambda: unready,
         debug=inside if debug else None,
         push=push or Hub(),
-        notifications=Outbox(NotifySettings(), {}, Memory()),
+        notifications=outbox,
     )
     tokens = TokenFile(folder / "tokens.json")
     app = create_app(
@@ -126,10 +128,13 @@ async def desk(
         alerts=alerts,
     )
     running = await serve(app, host="127.0.0.1", port=0)
+    telling = asyncio.create_task(outbox.run())
     try:
         yield Desk(running.port, running, shelf, counter, tokens, unready, dials, paper)
     finally:
+        outbox.stop()
         await running.close()
+        await asyncio.wait([telling])
 
 
 async def exchange(port: int, sent: bytes) -> Answer:

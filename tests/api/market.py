@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.api.shelf import VENUE, Dials
 from tests.engine.stream import HOUR, T0, Session
+from tests.notify.receiver import Taker
 from zmart_stream.api.calls import Services
 from zmart_stream.app.archive import StoredArchive
 from zmart_stream.app.compose.notifying import OutboxRows
@@ -19,11 +20,9 @@ from zmart_stream.domain.commands import Command, CommandDone
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.outbox import OutboxEntry
 from zmart_stream.domain.settings import CoreSettings
 from zmart_stream.engine.engine import Engine
 from zmart_stream.notify.outbox import Outbox
-from zmart_stream.notify.sending import Outcome
 from zmart_stream.notify.settings import NotifySettings, Webhook
 from zmart_stream.scoring.registry import build_scorers
 from zmart_stream.storage.database import Database
@@ -33,18 +32,6 @@ from zmart_stream.storage.writer import StorageWriter
 
 CONTRACTS = 16
 ENDPOINT = "bot"
-
-
-class Taker:
-    """An endpoint that takes everything."""
-
-    kind = "webhook"
-
-    async def send(self, entry: OutboxEntry) -> Outcome:
-        return Outcome()
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class Market:

@@ -34,6 +34,7 @@ BODIES = {
     **{f"portfolio/{name}": {"symbol": "XBTUSDTM"} for name in ("pin", "unpin", "block", "unblock")},
     "signals": {"source_name": "Tests", "signal_type": "BREAKOUT", "signal_strength": 0.8, "confidence_level": 0.7},
     "users": {"name": "bob", "scopes": ["read"]},
+    "notifications/test": {"endpoint": "bot"},
     "config": {"config_key": "max_portfolio_symbols", "config_value": 15},
     "scoring/algorithms/risk": {"weight": 0.5, "parameters": {"weights": {"volatility": 0.6}}},
 }

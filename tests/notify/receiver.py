@@ -9,7 +9,7 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from zmart_stream.domain.outbox import OutboxEntry, OutboxFilled, OutboxMoved
 from zmart_stream.domain.ports import EntriesAsked
 from zmart_stream.notify.outbox import Outbox
 from zmart_stream.notify.routing import LastHold
+from zmart_stream.notify.sending import Outcome, Sender
 from zmart_stream.notify.settings import NotifySettings, Rules, Webhook
 from zmart_stream.notify.webhooks import WebhookSender
 
@@ -97,6 +98,18 @@ def signed(got: Got, secret: str) -> bool:
     return f"v1,{wanted}" in got.headers["webhook-signature"].split(" ")
 
 
+class Taker:
+    """An endpoint that takes everything."""
+
+    kind = "webhook"
+
+    async def send(self, entry: OutboxEntry) -> Outcome:
+        return Outcome()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class Memory:
     """An outbox's store that commits when it is told to, or at once."""
 
@@ -152,10 +165,16 @@ def hooked(url: str, rules: Rules | None = None, **dials: Any) -> NotifySettings
 
 
 @asynccontextmanager
-async def delivering(settings: NotifySettings, store: Memory, last: LastHold | None = None) -> AsyncIterator[Outbox]:
-    """An outbox that runs until the block ends."""
-    senders = {webhook.name: WebhookSender(webhook, settings, loopback) for webhook in settings.webhooks}
-    outbox = Outbox(settings, senders, store, last)
+async def delivering(
+    settings: NotifySettings,
+    store: Memory,
+    last: LastHold | None = None,
+    *,
+    senders: Mapping[str, Sender] | None = None,
+) -> AsyncIterator[Outbox]:
+    """An outbox that runs until the block ends; by default over real webhooks."""
+    ways = senders or {webhook.name: WebhookSender(webhook, settings, loopback) for webhook in settings.webhooks}
+    outbox = Outbox(settings, ways, store, last)
     store.on_commit = outbox.committed
     task = asyncio.create_task(outbox.run())
     try:

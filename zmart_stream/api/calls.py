@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -24,6 +23,7 @@ from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.tokens import Scope, TokenFile, UrlScope
 from zmart_stream.domain.commands import Command
 from zmart_stream.domain.errors import RequestError
+from zmart_stream.domain.events import iso
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.ports import Archive, Commander, Configuration, Notifications, Reader
 
@@ -239,9 +239,3 @@ def _who(request: web.Request, caller: Caller) -> str:
 def json_reply(content: dict[str, Any], status: int = 200) -> web.Response:
     """A reply of JSON; figures that are not finite become null."""
     return web.Response(body=_encode(content), status=status, content_type="application/json")
-
-
-def iso(ns: int) -> str:
-    """ISO 8601 UTC with milliseconds of a time in ns."""
-    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns % 1_000_000_000 // 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

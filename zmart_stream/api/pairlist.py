@@ -15,11 +15,12 @@ from aiohttp.typedefs import Middleware
 from pydantic import Field
 
 from zmart_stream.api import problems
-from zmart_stream.api.calls import PREFIX, Door, iso, json_reply
+from zmart_stream.api.calls import PREFIX, Door, json_reply
 from zmart_stream.api.exchange_names import EXCHANGES, pair
 from zmart_stream.api.intake import read_query
 from zmart_stream.api.models import Query
 from zmart_stream.domain.errors import RequestError
+from zmart_stream.domain.events import iso
 from zmart_stream.domain.ports import Reader
 
 PATH = f"{PREFIX}/integrations/freqtrade/pairlist"

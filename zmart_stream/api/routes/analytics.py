@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, get_args
 
-from zmart_stream.api.calls import PREFIX, Call, Handler, Route, iso
-from zmart_stream.api.changes import told
+from zmart_stream.api.calls import PREFIX, Call, Handler, Route
 from zmart_stream.api.models import NoQuery, Query, Reply
 from zmart_stream.api.models.analytics import (
     AttributionReply,
@@ -24,6 +23,7 @@ from zmart_stream.api.models.analytics import (
     SwapsReply,
     WindowQuery,
 )
+from zmart_stream.domain.events import change_told, iso
 from zmart_stream.domain.portfolio import EquityMarked
 from zmart_stream.domain.ports import ChangesAsked
 from zmart_stream.portfolio.account import UNIT
@@ -83,7 +83,7 @@ async def history(call: Call) -> dict[str, Any]:
     wanted = ChangesAsked(symbol, asked.kind, asked.since)
     changes, total = await call.services.archive.history(wanted, asked.limit, asked.offset)
     page = {"total": total, "limit": asked.limit, "offset": asked.offset}
-    return {"changes": [told(change) for change in changes], **page}
+    return {"changes": [change_told(change) for change in changes], **page}
 
 
 def _point(point: EquityMarked) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from zmart_stream.api.calls import PREFIX, Call, Handler, Route
-from zmart_stream.api.changes import told
 from zmart_stream.api.models import Body, NoteBody
 from zmart_stream.api.models.portfolio import ChangeReply, PortfolioReply, ReplaceBody, SymbolBody
 from zmart_stream.domain.commands import (
@@ -21,6 +20,7 @@ from zmart_stream.domain.commands import (
     UnblockSymbol,
     UnpinHolding,
 )
+from zmart_stream.domain.events import change_told
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import PortfolioChange
 
@@ -66,7 +66,7 @@ def _one(command: type[Command], doc: str) -> Handler:
 
 
 def _done(cascade: Sequence[Message]) -> dict[str, Any]:
-    changes = [told(message) for message in cascade if isinstance(message, PortfolioChange)]
+    changes = [change_told(message) for message in cascade if isinstance(message, PortfolioChange)]
     detail = next((message.detail for message in cascade if isinstance(message, CommandDone)), "")
     return {"changes": changes, "detail": detail}
 
