@@ -42,6 +42,9 @@ _UNHURRIED = (
 )
 """Nobody waits to be told of these: they may wait for company. Anything else waits for the pause at most."""
 
+BACKLOG = 10
+"""Batches that are committed as one when so much waits: a commit takes as long as hundreds of rows."""
+
 _SEQUENCED = (
     tables.portfolio_history,
     tables.operator_actions,
@@ -122,7 +125,7 @@ class StorageWriter:
         try:
             await self._load()
             while await self._wait_for_units():
-                await self._write(self._queue.take(self._settings.batch_rows))
+                await self._write(self._queue.take(BACKLOG * self._settings.batch_rows))
                 if not len(self._queue):
                     self._idle.set()
         finally:
