@@ -34,6 +34,11 @@ class Child:
             )
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def line(self) -> str:
         """The next line it says."""
         assert self._process.stdout is not None

@@ -16,7 +16,7 @@ import uvloop
 from tests.bench.measure import Lag, obey, percentile, rss_mb
 from zmart_stream.app import compose
 from zmart_stream.app.config import Sources, load
-from zmart_stream.app.service import Service
+from zmart_stream.app.service import SWITCH_S, Service
 from zmart_stream.app.system import System
 from zmart_stream.domain.market import Depth, MarkIndex, Ticker, Trade
 from zmart_stream.domain.message import Message
@@ -127,4 +127,5 @@ async def main(sets: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH_S)
     uvloop.run(main(tuple(sys.argv[1:])))

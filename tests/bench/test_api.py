@@ -1,0 +1,197 @@
+"""The API beside the feed of the sandbox: what a request waits at 200 a second, and what a thousand listeners cost."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.conftest import Size
+from tests.bench.measure import percentile, rss_mb
+from tests.bench.processes import Child, Json, free_port, until
+from tests.bench.report import Report
+from tests.service.harness import PREFIX, Sandbox, venue_sets
+
+pytestmark = pytest.mark.bench
+
+RATE = 200.0
+LINES = 32
+PATHS = tuple(f"{PREFIX}/{path}" for path in ("portfolio", "scoring/rankings", "signals/processed"))
+SIGNALS, PAGE = 150, 100
+READERS, DEAF = 900, 100
+WARM_S = 240.0
+
+ASKED = f"API at {RATE:.0f} requests/s: the daemon on the sandbox, 700 contracts, market speed 60"
+BARE = "aiohttp giving the same bytes"
+HEARD = f"{READERS + DEAF} SSE clients, {DEAF} of which never read, beside the same feed"
+ALONE = "without clients"
+
+ROOM = (
+    "api.requests_per_minute=1000000",
+    "api.max_connections=4096",
+    "api.max_connections_per_address=4096",
+    "api.push_clients=2048",
+    "api.push_clients_per_caller=2048",
+)
+
+
+class World:
+    """The venue, the daemon with its probe, and callers."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.venue = Sandbox(folder, contracts=700, speed=60.0, quota_factor=10.0)
+        stack.callback(self.venue.stop)
+        self.port = free_port()
+        sets = (*venue_sets(self.venue), f"state_dir={folder / 'state'}", f"api.port={self.port}", *ROOM)
+        self.daemon = Child("tests.bench.whole", *sets, "log.format=json", log=folder / "daemon.log")
+        stack.callback(self.daemon.end)
+        assert self.daemon.line() == "ready"
+        self.callers = Child("tests.bench.caller", log=folder / "callers.log")
+        stack.callback(self.callers.end)
+        assert self.callers.line() == "ready"
+
+    def warm(self) -> None:
+        """Wait for history and a book, and have some signals judged."""
+        until("warm-up and a book", self._is_warm, seconds=WARM_S)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._signal, range(SIGNALS)))
+        until("a page of signals", lambda: json.loads(self.get(PATHS[-1]))["total"] >= PAGE, seconds=WARM_S)
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60.0) as reply:
+            found: bytes = reply.read()
+            return found
+
+    def status(self) -> Json:
+        found: Json = json.loads(self.get(f"{PREFIX}/status"))
+        return found
+
+    def ask(self, port: int, seconds: float) -> Json:
+        """What callers measured."""
+        found = self.callers.order(
+            "ask", host="127.0.0.1", port=port, paths=PATHS, rate=RATE, seconds=seconds, lines=LINES
+        )
+        assert (found["bad"], found["lost"]) == (0, 0), found
+        return found
+
+    def probed(self, seconds: float) -> Json:
+        """What the daemon's probe saw meanwhile, with nobody asking."""
+        self.daemon.order("begin", offset=0)
+        time.sleep(seconds)
+        return self.daemon.order("end", expect=0)
+
+    def _is_warm(self) -> bool:
+        try:
+            status = self.status()
+        except OSError:  # it does not listen yet
+            return False
+        return bool(status["warm_up"]["ended"] and status["book"]["ready"])
+
+    def _signal(self, number: int) -> None:
+        content: dict[str, Any] = {
+            "source_name": "bench",
+            "signal_type": f"T{number}",
+            "signal_strength": 0.8,
+            "confidence_level": 0.7,
+            "symbol": "XBTUSDTM",
+            "signal_direction": "BUY",
+        }
+        url, head = f"http://127.0.0.1:{self.port}{PREFIX}/signals", {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(content).encode(), head)
+        # 503 on a busy machine: it is judged, and will be on disk
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=60.0) as reply:
+            assert reply.status == 200
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with ExitStack() as stack:
+        found = World(tmp_path_factory.mktemp("api"), stack)
+        found.warm()
+        yield found
+
+
+def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> None:
+    world.ask(world.port, 1.0)
+    bodies = {}
+    for number, path in enumerate(PATHS):
+        file = world.folder / f"body-{number}"
+        file.write_bytes(world.get(path))
+        bodies[path] = str(file)
+    bare = Child("tests.bench.bare_api", json.dumps(bodies), log=world.folder / "bare.log")
+    try:
+        port = int(bare.line())
+        world.daemon.order("begin", offset=0)
+        fed = world.ask(world.port, size.requests_s)
+        probe = world.daemon.order("end", expect=0)
+        bare_fed = world.ask(port, size.requests_s)
+        world.venue.hold_clock(hold=True)
+        time.sleep(1.0)
+        quiet = world.ask(world.port, size.requests_s)
+        bare_quiet = world.ask(port, size.requests_s)
+    finally:
+        world.venue.hold_clock(hold=False)
+        bare.end()
+    messages = sum(probe["received"].values()) / probe["seconds"]
+    report.add(ASKED, "messages/s of the feed meanwhile", messages, "/s")
+    for name, told, control in (("beside the feed", fed, bare_fed), ("without a feed", quiet, bare_quiet)):
+        for path in PATHS:
+            tell(report, path, name, told, control)
+    report.add(ASKED, "loop lag of the daemon, p99", probe["lag_p99_ms"], "ms", promise="< 20 ms")
+    report.add(ASKED, "longest turn of the runner", probe["longest_turn_ms"], "ms")
+    report.add(ASKED, "callers themselves late, p99", fed["late_p99_ms"], "ms")
+
+
+def tell(report: Report, path: str, name: str, told: Json, control: Json) -> None:
+    """p50, p99 and the worst of one path, beside those of the control in the same minute."""
+    what = f"{path.removeprefix(PREFIX + '/')} ({told['bytes'][path] / 1000:.0f} kB), {name}"
+    for share, label in ((0.5, "p50"), (0.99, "p99"), (1.0, "max")):
+        ours, theirs = percentile(told["ms"][path], share), percentile(control["ms"][path], share)
+        promise = "< 25 ms" if label == "p99" else ""
+        report.add(ASKED, f"{what}, {label}", ours, "ms", control=(theirs, BARE), promise=promise)
+
+
+def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size: Size) -> None:
+    time.sleep(5.0)  # the market goes on after it stood still
+    seconds, pid = 2 * size.requests_s, world.daemon.pid
+    before, gaps = world.probed(seconds), world.status()["feed"]["gaps"]
+    memory = rss_mb(pid)
+    ears = Child("tests.bench.listeners", log=world.folder / "listeners.log")
+    try:
+        assert ears.line() == "ready"
+        path = f"{PREFIX}/stream"
+        opened = ears.order("open", host="127.0.0.1", port=world.port, path=path, readers=READERS, deaf=DEAF)
+        assert (opened["listening"], opened["open"]) == (READERS, DEAF)
+        ears.order("begin")
+        beside = world.probed(seconds)
+        heard = ears.order("end")
+        grown = rss_mb(pid) - memory
+        after_gaps = world.status()["feed"]["gaps"]
+    finally:
+        ears.end()
+    assert heard["listening"] == READERS, "whoever reads is served to the end"
+    assert beside["dropped"] == 0
+    messages, alone = (sum(found["received"].values()) / found["seconds"] for found in (beside, before))
+    report.add(HEARD, "messages/s processed", messages, "/s", control=(alone, ALONE))
+    report.add(HEARD, "messages dropped by the inbox", beside["dropped"], "", promise="0")
+    report.add(HEARD, "gaps in sequences", after_gaps - gaps, "", promise="0")
+    for name in ("p50", "p99"):
+        own, other = beside[f"inside_{name}_us"] / 60e3, before[f"inside_{name}_us"] / 60e3  # market time
+        report.add(HEARD, f"receipt to published score, {name}", own, "ms", control=(other, ALONE))
+    report.add(HEARD, "loop lag, p99", beside["lag_p99_ms"], "ms", control=(before["lag_p99_ms"], ALONE))
+    shares = [100 * found["cpu_s"] / found["seconds"] for found in (beside, before)]
+    report.add(HEARD, "share of a core", shares[0], "%", control=(shares[1], ALONE))
+    report.add(HEARD, "events/s to one client that reads", heard["events"] / READERS / seconds, "/s")
+    report.add(HEARD, "events/s to all of them", heard["events"] / seconds, "/s")
+    report.add(HEARD, "events passed over and told to those who read", heard["dropped"], "")
+    report.add(HEARD, "memory that they take", grown, "MB")
+    report.add(HEARD, "connections cut for not reading", heard["cut"], f"of {DEAF}")
