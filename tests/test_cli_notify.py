@@ -12,7 +12,7 @@ from tests.api.desk import desk
 from tests.api.shelf import Books, Counter, Dials, Paper
 from tests.notify.receiver import Memory, delivering, hooked, receiving, until
 from tests.notify.samples import change
-from tests.test_cli import ask
+from tests.test_cli import ask, call, start
 from zmart_stream.api.auth import AuthSettings
 from zmart_stream.api.calls import Services
 from zmart_stream.notify.outbox import Outbox
@@ -82,3 +82,30 @@ def test_a_test_that_is_not_taken_and_a_name_that_is_none_end_with_1(tmp_path: P
             assert (await ask(at, "notify", "list", "--state", "gone"))[0] == 64
 
     asyncio.run(scenario())
+
+
+def test_wrong_notifications_are_told_by_check_config_doctor_and_a_start(tmp_path: Path) -> None:
+    file = tmp_path / "zmart.toml"
+    file.write_text(
+        '[[notify.webhooks]]\nname = "bot"\nurl = "https://10.0.0.1/hunter2"\nsecret_env = "NOBODY_HAS_IT"\n'
+        '[[notify.channels]]\nname = "me"\nurl_file = "nowhere"\n'
+    )
+    checked = call(tmp_path, "check-config", str(file))
+    assert checked.returncode == 78
+    told = [line for line in checked.stderr.splitlines() if "notify" in line]
+    assert told == [
+        "zmart-stream: notify.webhooks.bot: url: 10.0.0.1 is not public; notify.allowed_networks may list it",
+        "zmart-stream: notify.channels.me: file nowhere: No such file or directory",
+    ]
+    state = f"state_dir={tmp_path}"
+    started = start(tmp_path, "run", "--config", str(file), "--set", state, "--for", "1s")
+    assert started.returncode == 78
+    assert "notify.webhooks.bot: url: 10.0.0.1 is not public" in started.stderr
+    examined = call(tmp_path, "doctor", "--offline", "--config", str(file), "--set", state)
+    assert examined.returncode == 1
+    assert examined.stdout.count("notify") >= 2
+    shown = call(tmp_path, "show-config", "--config", str(file))
+    assert "https://10.0.0.1/***" in shown.stdout
+    assert all(
+        "hunter2" not in text for one in (checked, started, examined, shown) for text in (one.stdout, one.stderr)
+    )
