@@ -185,7 +185,7 @@ def test_what_fails_behind_it(error: Exception, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with trading(tmp_path) as (at, bot):
-            at.shelf.portfolio = fails  # type: ignore[method-assign]  # a fault of the parts behind
+            at.shelf.portfolio = fails  # type: ignore[method-assign]  # the parts behind fail
             again = await fetched(at)
             assert again.status == 200
             bot.take(again)
@@ -203,7 +203,7 @@ def test_a_fault_is_no_list_to_who_may_not_have_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with trading(tmp_path) as (at, bot):
             weak = at.tokens.create("alerts", ["tradingview"])[1]
-            at.shelf.portfolio = broken  # type: ignore[method-assign]  # a fault of the parts behind
+            at.shelf.portfolio = broken  # type: ignore[method-assign]  # the parts behind fail
             refused = await fetched(at, token=weak)
             assert refused.status == 403
             keeps(bot, refused)
