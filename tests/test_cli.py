@@ -158,6 +158,7 @@ def test_every_verb_explains_itself(verb, tmp_path, capsys) -> None:
         ["rank", "--csv", "--json"],
         ["pause", "--as", "Zoë"],
         ["signal"],
+        ["explain", ""],
         ["signal", "send", "--type", "BREAKOUT"],
         [*SENT, "--data", "[]"],
         [*SENT, "--data", "{"],
@@ -172,6 +173,18 @@ def test_wrong_usage_is_64(arguments, tmp_path) -> None:
     assert found.returncode == 64, found
     assert found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verbs"),
+    [([], "portfolio signals doctor"), (["db"], "check"), (["token"], "create revoke"), (["signal"], "send")],
+    ids=" ".join,
+)
+def test_a_verb_without_its_verb_names_those_there_are(arguments, verbs, tmp_path) -> None:
+    found = call(tmp_path, *arguments)
+    assert found.returncode == 64
+    for verb in verbs.split():
+        assert re.search(rf"^ +{verb} ", found.stderr, re.MULTILINE)
 
 
 def test_each_exit_code_of_a_real_process(tmp_path) -> None:

@@ -108,9 +108,9 @@ def swaps(reply: Reply) -> None:
         for swap in (*reply["running"], *reply["final"])
     ]  # fmt: skip
     show(columns, rows)
-    earned = reply["earned_usdt"]
+    earned, counted = reply["earned_usdt"], "1 swap" if len(rows) == 1 else f"{len(rows)} swaps"
     typer.echo(
-        f"{len(rows)} swaps: final ones earned {signed(earned['final'])} USDT against not swapping, "
+        f"{counted}: final ones earned {signed(earned['final'])} USDT against not swapping, "
         f"running ones {signed(earned['running'])} so far"
     )
     typer.echo(_slope(reply["slope"]))

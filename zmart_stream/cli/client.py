@@ -70,6 +70,8 @@ class Client:
 
     @staticmethod
     def _path(parts: tuple[str, ...]) -> str:
+        if "" in parts:
+            raise UsageError("an empty name names nothing")
         return "/".join((PREFIX, *(quote(part, safe="") for part in parts)))
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command()(doctor)
-    group = typer.Typer(name="db", help="The database: check.", rich_markup_mode=None)
+    group = typer.Typer(name="db", help="The database: check.", rich_markup_mode=None, no_args_is_help=True)
     group.callback()(_group)
     group.command()(check)
     app.add_typer(group)

@@ -28,7 +28,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    group = typer.Typer(name="token", help="Tokens of the HTTP API: create, list, revoke.", rich_markup_mode=None)
+    group = typer.Typer(
+        name="token", help="Tokens of the HTTP API: create, list, revoke.", rich_markup_mode=None, no_args_is_help=True
+    )
     group.command()(create)
     group.command("list")(show_tokens)
     group.command()(revoke)
