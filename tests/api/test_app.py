@@ -27,6 +27,7 @@ from zmart_stream.portfolio import OPTIMISERS
 CHECKOUT = Path(__file__).resolve().parents[2]
 JSON = "Content-Type: application/json"
 OPEN = AuthSettings(open_loopback=True)
+ALERT = {"symbol": "BTCUSDT", "action": "buy"}
 BODIES = {
     "portfolio/add-symbol": {"symbol_id": "ETHUSDTM", "reason": "High score"},
     "portfolio/remove-symbol": {"symbol": "XBTUSDTM"},
@@ -35,6 +36,7 @@ BODIES = {
     "signals": {"source_name": "Tests", "signal_type": "BREAKOUT", "signal_strength": 0.8, "confidence_level": 0.7},
     "users": {"name": "bob", "scopes": ["read"]},
     "notifications/test": {"endpoint": "bot"},
+    "signals/release-source": {"source_name": "Tests"},
     "config": {"config_key": "max_portfolio_symbols", "config_value": 15},
     "scoring/algorithms/risk": {"weight": 0.5, "parameters": {"weights": {"volatility": 0.6}}},
 }
@@ -46,15 +48,22 @@ def test_reply_has_the_form_its_route_declares(route, tmp_path) -> None:
         async with desk(tmp_path, auth=OPEN) as at:
             record, token = at.tokens.create("anna", ["operate"])
             named = SIGNAL_ID if "/signals/" in route.path else record.id
-            places = {"{symbol}": "XBTUSDTM", "{name}": "risk", "{id}": named}
+            secret = at.tokens.create("alerts", ["tradingview"])[1]
+            places = {"{secret}": secret, "{symbol}": "XBTUSDTM", "{name}": "risk", "{id}": named}
             path = reduce(lambda text, place: text.replace(*place), places.items(), route.path)
-            body = BODIES.get(path.removeprefix(f"{PREFIX}/"), b"")
+            body = ALERT if route.secret else BODIES.get(path.removeprefix(f"{PREFIX}/"), b"")
             lines = ["Content-Type: application/json"] if body else []
             sent = json.dumps(body).encode() if body else b""
+            if route.text is not None:
+                lines, sent = ["Content-Type: text/plain"], b"EXCHANGE=kucoin\nSYMBOL=BTCUSDT\nSIGNAL=BUY"
             if route.method == "GET":
                 lines, sent = [], b""
             found = await at.ask(route.method, path, *lines, body=sent, token=token)
-            assert found.status == 200, found
+            assert found.status == route.status, found
+            if route.text is not None:
+                assert found.headers["content-type"] == "text/plain; charset=utf-8"
+                assert found.body
+                return
             reply = route.reply.model_validate_json(found.body)
             assert found.json["success"] is True
             assert reply.as_of == AS_OF

@@ -22,7 +22,8 @@ def meant_symbols(asked: str, listed: Iterable[str]) -> list[str]:
     renamed = [venue + wanted.removeprefix(usual) for usual, venue in _RENAMED.items() if wanted.startswith(usual)]
     bases = [wanted, *renamed]
     exact = [base + ending for base in bases for ending in _ENDINGS if base + ending in known]
-    alike = sorted(name for name in known if any(name[:2] == base[:2] for base in bases))
+    begins, letters = {base[:2] for base in bases}, {base[:1] for base in bases}
+    alike = sorted((name for name in known if name[:1] in letters), key=lambda name: (name[:2] not in begins, name))
     near = [match for base in bases for match in difflib.get_close_matches(base, alike[:_LOOKED_AT], n=MOST)]
     return list(dict.fromkeys([*exact, *near]))[:MOST]
 
