@@ -100,7 +100,7 @@ ROUTES = (
         summary="Every contract with a score, best first",
         query=RankingsQuery,
         errors=("unknown_score",),
-        kept_s=1.0,
+        kept_s=0.5,
     ),
     Route(
         method="POST",
