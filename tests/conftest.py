@@ -74,6 +74,12 @@ def seed() -> int:
     return value
 
 
+@pytest.fixture
+def no_log_of_the_server(logs_as_they_were: None) -> None:
+    """A server that runs in this process logs nothing: where verbs are asked, what they print is looked at."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
     """A daemon that is run within a test sets up the logs for the whole process, onto a stream that ends with the test.

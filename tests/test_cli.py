@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-import logging
 import os
 import pty
 import re
@@ -17,7 +16,6 @@ from socket import create_server
 from typing import NamedTuple
 
 import pytest
-import structlog
 import typer
 
 from tests.api.desk import SYMBOLS, Desk, desk
@@ -36,16 +34,12 @@ from zmart_stream.cli.tables import Column, age, aligned, number, percent, signe
 from zmart_stream.domain.errors import UsageError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.usefixtures("no_log_of_the_server")
+
 PROGRAM = [sys.executable, "-m", "zmart_stream.cli"]
 TIMEOUT_S = 180.0
 SENT = ["signal", "send", "--source", "s", "--type", "BREAKOUT", "--strength", "0.8", "--confidence", "0.7"]
 SHOWN = ("history", "metrics", "attribution", "equity", "swaps")
-
-
-@pytest.fixture(autouse=True)
-def _no_log_of_the_server(logs_as_they_were) -> None:
-    """The server that is asked runs in this process; what it logs is none of the verbs' output."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ from zmart_stream.cli.client import Client
 from zmart_stream.cli.following import follow
 from zmart_stream.domain.errors import RequestError
 
+pytestmark = pytest.mark.usefixtures("no_log_of_the_server")
+
 FIRST, SECOND = list(SYMBOLS)[:2]
 
 

@@ -19,6 +19,8 @@ from zmart_stream.cli.signal_views import listed, whole
 from zmart_stream.domain.commands import ReleaseSource
 from zmart_stream.domain.signals import SubmitSignal
 
+pytestmark = pytest.mark.usefixtures("no_log_of_the_server")
+
 
 def with_desk(folder: Path, scenario: Callable[[Desk], Awaitable[None]]) -> None:
     async def run() -> None:
