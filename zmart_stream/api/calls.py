@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -33,6 +34,10 @@ OPERATOR = "Zmart-Operator"
 
 JSON = "application/json"
 MOST_NAME = 64
+_STARTED = uuid4().hex
+_numbers = count(1)
+"""Ids of requests: once random, then numbered, as the system's randomness costs a call for each."""
+
 _encode = msgspec.json.Encoder().encode
 
 C = TypeVar("C", bound=Command)
@@ -113,7 +118,7 @@ class Call:
         Waits `within_s`, else the limit that every command has; the command itself is not taken back.
         """
         wait_s = self.limits.command_deadline_s if within_s is None else within_s
-        order = command(ts=self.services.now(), request_id=str(uuid4()), who=self.who, **fields)
+        order = command(ts=self.services.now(), request_id=f"{_STARTED}-{next(_numbers)}", who=self.who, **fields)
         try:
             async with asyncio.timeout(wait_s):
                 return await self.services.commander.submit(order)
