@@ -160,7 +160,7 @@ def test_a_life_comes_back_step_by_step(url: str) -> None:
         async with opened(url) as database:
             async with writing(database) as writer:
                 writer.put(told)
-                await writer.drain(60)
+                await writer.drain(180)
                 writer.put([settled(one)])
                 writer.put([*told, settled(one)])  # delivered again
             reader = StorageReader(database)
@@ -273,7 +273,7 @@ def test_signals_are_no_operators_actions(url: str) -> None:
         async with opened(url) as database:
             async with writing(database) as writer:
                 writer.put([asked])
-                await writer.drain(60)
+                await writer.drain(180)
                 received = SignalReceived(ts=1, signal=one, request_id="r1")
                 writer.put([received, CommandDone(ts=1, request_id="r1", accepted=True)])
                 writer.put([repeated, CommandDone(ts=3, request_id="r2", accepted=True)])
