@@ -18,9 +18,6 @@ from tests.bench.measure import obey, rss_mb
 ROOM = 4096
 """Bytes that one who never reads takes in, before the system doubles it."""
 
-OPEN = b"\x01"
-"""The first byte of the system's facts on a connection that is established."""
-
 _DROPPED = re.compile(rb"event: dropped\ndata: \{\"count\":(\d+)\}")
 
 
@@ -33,12 +30,10 @@ class Ear(asyncio.Protocol):
         self.is_open = False
         self.bytes = self.events = self.dropped = 0
         self._tail = b""
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         line = cast(asyncio.Transport, transport)
         self.is_open = True
-        self._transport = line
         line.write(self._request)
         if not self._reads:
             line.pause_reading()
@@ -54,12 +49,6 @@ class Ear(asyncio.Protocol):
             whole = _DROPPED.findall(text)
             self.dropped += sum(map(int, whole)) - sum(map(int, _DROPPED.findall(self._tail)))
         self._tail = text[-64:]
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the other side ended it: one that does not read is not told by its own loop."""
-        line = self._transport
-        return line is None or line.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != OPEN
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
@@ -94,7 +83,6 @@ class Ears:
             "bytes": sum(ear.bytes for ear in self._readers),
             "dropped": sum(ear.dropped for ear in self._readers),
             "listening": sum(ear.is_open for ear in self._readers),
-            "cut": sum(ear.is_cut for ear in self._deaf),
             "rss_mb": rss_mb(),
         }
 

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -83,11 +83,13 @@ class World:
         assert (found["bad"], found["lost"]) == (0, 0), found
         return found
 
-    def probed(self, seconds: float) -> Json:
-        """What the daemon's probe saw meanwhile, with nobody asking."""
+    def probed(self, act: Callable[[], Json | None]) -> tuple[Json, Json | None]:
+        """What the daemon's probe saw while `act` went on, `wall_s` for so many seconds; and what it came to."""
         self.daemon.order("begin", offset=0)
-        time.sleep(seconds)
-        return self.daemon.order("end", expect=0)
+        began = time.monotonic()
+        done = act()
+        seconds = time.monotonic() - began
+        return {**self.daemon.order("end", expect=0), "wall_s": seconds}, done
 
     def _is_warm(self) -> bool:
         try:
@@ -130,9 +132,8 @@ def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> N
     bare = Child("tests.bench.bare_api", json.dumps(bodies), log=world.folder / "bare.log")
     try:
         port = int(bare.line())
-        world.daemon.order("begin", offset=0)
-        fed = world.ask(world.port, size.requests_s)
-        probe = world.daemon.order("end", expect=0)
+        probe, fed = world.probed(lambda: world.ask(world.port, size.requests_s))
+        assert fed is not None
         bare_fed = world.ask(port, size.requests_s)
         world.venue.hold_clock(hold=True)
         time.sleep(1.0)
@@ -141,7 +142,7 @@ def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> N
     finally:
         world.venue.hold_clock(hold=False)
         bare.end()
-    messages = sum(probe["received"].values()) / probe["seconds"]
+    messages = sum(probe["received"].values()) / probe["wall_s"]
     report.add(ASKED, "messages/s of the feed meanwhile", messages, "/s")
     for name, told, control in (("beside the feed", fed, bare_fed), ("without a feed", quiet, bare_quiet)):
         for path in PATHS:
@@ -163,7 +164,8 @@ def tell(report: Report, path: str, name: str, told: Json, control: Json) -> Non
 def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size: Size) -> None:
     time.sleep(5.0)  # the market goes on after it stood still
     seconds, pid = 2 * size.requests_s, world.daemon.pid
-    before, gaps = world.probed(seconds), world.status()["feed"]["gaps"]
+    before, _ = world.probed(lambda: time.sleep(seconds))
+    gaps = world.status()["feed"]["gaps"]
     memory = rss_mb(pid)
     ears = Child("tests.bench.listeners", log=world.folder / "listeners.log")
     try:
@@ -172,7 +174,7 @@ def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size
         opened = ears.order("open", host="127.0.0.1", port=world.port, path=path, readers=READERS, deaf=DEAF)
         assert (opened["listening"], opened["open"]) == (READERS, DEAF)
         ears.order("begin")
-        beside = world.probed(seconds)
+        beside, _ = world.probed(lambda: time.sleep(seconds))
         heard = ears.order("end")
         grown = rss_mb(pid) - memory
         after_gaps = world.status()["feed"]["gaps"]
@@ -180,7 +182,7 @@ def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size
         ears.end()
     assert heard["listening"] == READERS, "whoever reads is served to the end"
     assert beside["dropped"] == 0
-    messages, alone = (sum(found["received"].values()) / found["seconds"] for found in (beside, before))
+    messages, alone = (sum(found["received"].values()) / found["wall_s"] for found in (beside, before))
     report.add(HEARD, "messages/s processed", messages, "/s", control=(alone, ALONE))
     report.add(HEARD, "messages dropped by the inbox", beside["dropped"], "", promise="0")
     report.add(HEARD, "gaps in sequences", after_gaps - gaps, "", promise="0")
@@ -188,10 +190,9 @@ def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size
         own, other = beside[f"inside_{name}_us"] / 60e3, before[f"inside_{name}_us"] / 60e3  # market time
         report.add(HEARD, f"receipt to published score, {name}", own, "ms", control=(other, ALONE))
     report.add(HEARD, "loop lag, p99", beside["lag_p99_ms"], "ms", control=(before["lag_p99_ms"], ALONE))
-    shares = [100 * found["cpu_s"] / found["seconds"] for found in (beside, before)]
+    shares = [100 * found["cpu_s"] / found["wall_s"] for found in (beside, before)]
     report.add(HEARD, "share of a core", shares[0], "%", control=(shares[1], ALONE))
     report.add(HEARD, "events/s to one client that reads", heard["events"] / READERS / seconds, "/s")
     report.add(HEARD, "events/s to all of them", heard["events"] / seconds, "/s")
     report.add(HEARD, "events passed over and told to those who read", heard["dropped"], "")
     report.add(HEARD, "memory that they take", grown, "MB")
-    report.add(HEARD, "connections cut for not reading", heard["cut"], f"of {DEAF}")
