@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,9 +29,10 @@ SIGNALS, PAGE = 150, 100
 READERS, DEAF = 900, 100
 WARM_S = 240.0
 
-ASKED = f"API at {RATE:.0f} requests/s: the daemon on the sandbox, 700 contracts, market speed 60"
+SPEEDS = (1.0, 60.0)
+"""The venue's own pace, and that of `run --sandbox`, whose market trades sixty times as much."""
+
 BARE = "aiohttp giving the same bytes"
-HEARD = f"{READERS + DEAF} SSE clients, {DEAF} of which never read, beside the same feed"
 ALONE = "without clients"
 
 ROOM = (
@@ -46,9 +47,12 @@ ROOM = (
 class World:
     """The venue, the daemon with its probe, and callers."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, speed: float) -> None:
         self.folder = folder
-        self.venue = Sandbox(folder, contracts=700, speed=60.0, quota_factor=10.0)
+        self.speed = speed
+        self.asked = f"API at {RATE:.0f} requests/s: the daemon on the sandbox, 700 contracts, market speed {speed:g}"
+        self.heard = f"{READERS + DEAF} SSE clients, {DEAF} of which never read, market speed {speed:g}"
+        self.venue = Sandbox(folder, contracts=700, speed=speed, quota_factor=10.0)
         stack.callback(self.venue.stop)
         self.port = free_port()
         sets = (*venue_sets(self.venue), f"state_dir={folder / 'state'}", f"api.port={self.port}", *ROOM)
@@ -114,10 +118,10 @@ class World:
             assert reply.status == 200
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=SPEEDS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
-        found = World(tmp_path_factory.mktemp("api"), stack)
+        found = World(tmp_path_factory.mktemp("api"), stack, request.param)
         found.warm()
         yield found
 
@@ -143,22 +147,22 @@ def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> N
         world.venue.hold_clock(hold=False)
         bare.end()
     messages = sum(probe["received"].values()) / probe["wall_s"]
-    report.add(ASKED, "messages/s of the feed meanwhile", messages, "/s")
+    report.add(world.asked, "messages/s of the feed meanwhile", messages, "/s")
     for name, told, control in (("beside the feed", fed, bare_fed), ("without a feed", quiet, bare_quiet)):
         for path in PATHS:
-            tell(report, path, name, told, control)
-    report.add(ASKED, "loop lag of the daemon, p99", probe["lag_p99_ms"], "ms", promise="< 20 ms")
-    report.add(ASKED, "longest turn of the runner", probe["longest_turn_ms"], "ms")
-    report.add(ASKED, "callers themselves late, p99", fed["late_p99_ms"], "ms")
+            what = f"{path.removeprefix(PREFIX + '/')} ({told['bytes'][path] / 1000:.0f} kB), {name}"
+            tell(report, world.asked, what, told["ms"][path], control["ms"][path])
+    report.add(world.asked, "loop lag of the daemon, p99", probe["lag_p99_ms"], "ms", promise="< 20 ms")
+    report.add(world.asked, "longest turn of the runner", probe["longest_turn_ms"], "ms")
+    report.add(world.asked, "callers themselves late, p99", fed["late_p99_ms"], "ms")
 
 
-def tell(report: Report, path: str, name: str, told: Json, control: Json) -> None:
-    """p50, p99 and the worst of one path, beside those of the control in the same minute."""
-    what = f"{path.removeprefix(PREFIX + '/')} ({told['bytes'][path] / 1000:.0f} kB), {name}"
+def tell(report: Report, table: str, what: str, told: Sequence[float], control: Sequence[float]) -> None:
+    """p50, p99 and the worst (ms), beside those of the control in the same minute."""
     for share, label in ((0.5, "p50"), (0.99, "p99"), (1.0, "max")):
-        ours, theirs = percentile(told["ms"][path], share), percentile(control["ms"][path], share)
+        ours, theirs = percentile(told, share), percentile(control, share)
         promise = "< 25 ms" if label == "p99" else ""
-        report.add(ASKED, f"{what}, {label}", ours, "ms", control=(theirs, BARE), promise=promise)
+        report.add(table, f"{what}, {label}", ours, "ms", control=(theirs, BARE), promise=promise)
 
 
 def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size: Size) -> None:
@@ -183,16 +187,17 @@ def test_a_thousand_listeners_beside_the_feed(world: World, report: Report, size
     assert heard["listening"] == READERS, "whoever reads is served to the end"
     assert beside["dropped"] == 0
     messages, alone = (sum(found["received"].values()) / found["wall_s"] for found in (beside, before))
-    report.add(HEARD, "messages/s processed", messages, "/s", control=(alone, ALONE))
-    report.add(HEARD, "messages dropped by the inbox", beside["dropped"], "", promise="0")
-    report.add(HEARD, "gaps in sequences", after_gaps - gaps, "", promise="0")
+    report.add(world.heard, "messages/s processed", messages, "/s", control=(alone, ALONE))
+    report.add(world.heard, "messages dropped by the inbox", beside["dropped"], "", promise="0")
+    report.add(world.heard, "gaps in sequences", after_gaps - gaps, "", promise="0")
+    scale = 1e3 * world.speed  # the daemon's clock is the market's
     for name in ("p50", "p99"):
-        own, other = beside[f"inside_{name}_us"] / 60e3, before[f"inside_{name}_us"] / 60e3  # market time
-        report.add(HEARD, f"receipt to published score, {name}", own, "ms", control=(other, ALONE))
-    report.add(HEARD, "loop lag, p99", beside["lag_p99_ms"], "ms", control=(before["lag_p99_ms"], ALONE))
+        own, other = beside[f"inside_{name}_us"] / scale, before[f"inside_{name}_us"] / scale
+        report.add(world.heard, f"receipt to published score, {name}", own, "ms", control=(other, ALONE))
+    report.add(world.heard, "loop lag, p99", beside["lag_p99_ms"], "ms", control=(before["lag_p99_ms"], ALONE))
     shares = [100 * found["cpu_s"] / found["wall_s"] for found in (beside, before)]
-    report.add(HEARD, "share of a core", shares[0], "%", control=(shares[1], ALONE))
-    report.add(HEARD, "events/s to one client that reads", heard["events"] / READERS / seconds, "/s")
-    report.add(HEARD, "events/s to all of them", heard["events"] / seconds, "/s")
-    report.add(HEARD, "events passed over and told to those who read", heard["dropped"], "")
-    report.add(HEARD, "memory that they take", grown, "MB")
+    report.add(world.heard, "share of a core", shares[0], "%", control=(shares[1], ALONE))
+    report.add(world.heard, "events/s to one client that reads", heard["events"] / READERS / seconds, "/s")
+    report.add(world.heard, "events/s to all of them", heard["events"] / seconds, "/s")
+    report.add(world.heard, "events passed over and told to those who read", heard["dropped"], "")
+    report.add(world.heard, "memory that they take", grown, "MB")

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from zmart_stream.api.push.ring import Event, Ring
 from zmart_stream.api.push.wants import Wants
 
-MOST_EVENTS = 256
-MOST_BYTES = 1 << 16
-"""What one write holds at most, but for a single event that is larger."""
+MOST_EVENTS = 2048
+MOST_BYTES = 1 << 18
+"""What one write holds at most, but for a single event that is larger: what comes while a crowd waits for its turn."""
 
 MOST_KEPT = 16
 """Batches kept until the next event; each may be as large as a write."""

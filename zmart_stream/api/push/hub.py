@@ -25,8 +25,8 @@ SLICE = 16
 """Clients woken in one turn of the loop."""
 
 LEAST_GAP_S = 0.02
-MOST_GAP_S = 0.5
-IDLE_SHARE = 4.0
+MOST_GAP_S = 2.0
+IDLE_SHARE = 6.0
 """After a round of waking clients, the loop is left alone for so many times the round's duration, within the gaps."""
 
 _encode = msgspec.json.Encoder().encode
