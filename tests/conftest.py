@@ -39,7 +39,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers of a run of everything, one more than cores since daemons are mostly waited for; 0 for any selection."""
+    """Workers of a run of everything, two more than cores since daemons are mostly waited for; 0 for any selection."""
     chosen = config.option
     everything = (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
@@ -47,7 +47,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         and not (chosen.keyword or chosen.collectonly or config.getoption("lf", False))
         and chosen.capture != "no"
     )
-    return min((os.cpu_count() or 1) + 1, 8) if everything else 0
+    return min((os.cpu_count() or 1) + DAEMONS, 8) if everything else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from tests.service.harness import FULL_BOOK, PREFIX, WAIT_S, Daemon, ending
 
-SETS = ("sandbox.contracts=16", "sandbox.speed=60", "api.open_loopback=true", *FULL_BOOK)
+SETS = ("sandbox.contracts=16", "sandbox.speed=300", "api.open_loopback=true", *FULL_BOOK)
 FINAL = {"declined", "acted", "no_action"}
 BOTS = 6
 OF_EACH = 24
@@ -62,7 +62,7 @@ class Bot(threading.Thread):
             "signal_direction": "SELL" if k % 4 == 3 else "BUY",
             "signal_data": {"number": k},
             "idempotency_key": f"{self.number}-{k}",
-            "expires_in_s": 86400,  # of market time: should the book hold on a busy machine
+            "expires_in_s": 604800,  # of market time: should the book hold on a busy machine
         }
 
 

@@ -14,9 +14,9 @@ from tests.service.harness import BY_HAND, FULL_BOOK, PREFIX, WAIT_S, Daemon, cl
 
 SETS = (
     "sandbox.contracts=16",
-    "sandbox.speed=120",
+    "sandbox.speed=360",
     # of market time: what is the default passes within seconds here, should the book hold
-    "signals.expires_in_s=86400",
+    "signals.expires_in_s=604800",
     *BY_HAND,
     *FULL_BOOK,
 )
