@@ -129,9 +129,11 @@ def test_a_flood_of_frames_is_cut(chunk, tmp_path) -> None:
 
     async def scenario() -> None:
         async with pushing(tmp_path, PATIENT) as (at, hub), upgraded(at.port) as line:
+            assert " 101 " in line.head
             line.writer.write(frame(TEXT, last=False) if chunk[0] & 0x0F == CONTINUED else b"")
             await asyncio.gather(line.flood(chunk), line.close_code())
             await until(lambda: hub.clients == 0 and at.running.gate.open == 0)
+            assert (hub.clients, at.running.gate.open) == (0, 0)
 
     asyncio.run(scenario())
 
@@ -142,8 +144,10 @@ def test_who_pings_and_never_reads_is_cut(tmp_path) -> None:
     async def scenario() -> None:
         push = PushLimits(deadline_s=0.2, heartbeat_s=SAFETY_S)
         async with pushing(tmp_path, push, limits=PLENTY) as (at, hub), upgraded(at.port) as line:
+            assert " 101 " in line.head
             line.writer.write(frame(PING, b"p" * 125) * 7900)  # within what a listener may say in a minute
             await until(lambda: hub.clients == 0 and at.running.gate.open == 0)
+            assert (hub.clients, at.running.gate.open) == (0, 0)
 
     asyncio.run(scenario())
 
@@ -154,9 +158,11 @@ def test_who_answers_no_ping_is_ended(sent, tmp_path) -> None:
 
     async def scenario() -> None:
         async with pushing(tmp_path, PushLimits(heartbeat_s=0.1)) as (at, hub), upgraded(at.port) as line:
+            assert " 101 " in line.head
             line.writer.write(sent)
             await line.close_code()
             await until(lambda: hub.clients == 0 and at.running.gate.open == 0)
+            assert (hub.clients, at.running.gate.open) == (0, 0)
 
     asyncio.run(scenario())
 

@@ -77,6 +77,7 @@ def test_each_exchange_by_its_names_and_a_setting_for_those_that_name_none(tmp_p
             ):
                 async with consuming(url(at, secret, more)) as bot:
                     await bot.has(pairs)
+                    assert (bot.taken, bot.errors) == ([pairs], [])
 
     asyncio.run(scenario())
 

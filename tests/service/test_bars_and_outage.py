@@ -197,7 +197,8 @@ def test_a_cut_that_nobody_noticed_for_hours_is_repaired_from_its_beginning(pair
     else:
         pytest.fail("it was noticed within the hour each time: nothing is proven")
     pair.closed_past(pair.hour() + HOUR_NS)
-    stored.agreed(daemon, pair.venue, pair.followed(), hour, newest_block(state))
+    bars = stored.agreed(daemon, pair.venue, pair.followed(), hour, newest_block(state))
+    assert hour in {start for _, start in bars}, "the hour of the cut is not among those compared"
 
 
 def test_a_closed_venue_is_a_hold_with_the_venues_word(pair: Pair) -> None:

@@ -227,7 +227,7 @@ def test_rest_that_fails_is_asked_again(rig: Rig, kind: str) -> None:
         return bool(told and rig.count("rest", f"failed_{reason}") > before)
 
     rig.insist("the failure and its line", lambda: rig.inject(kind, **fields), seen)
-    rig.healed()
+    assert rig.healed()
 
 
 def test_overload_without_headers_is_waited_for(rig: Rig) -> None:
