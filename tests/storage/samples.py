@@ -8,6 +8,8 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from sqlalchemy import Connection, Executable
+
 from zmart_stream.domain.bars import BarBlock
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.market import Listing
@@ -157,3 +159,13 @@ async def opened(url: str, settings: StorageSettings = QUICK) -> AsyncIterator[D
         yield database
     finally:
         await database.close()
+
+
+async def execute(database: Database, *statements: Executable) -> None:
+    """All of them in one transaction of the writer's."""
+
+    def work(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    await database.write(work)

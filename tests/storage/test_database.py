@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.storage.conftest import new_server_database
-from tests.storage.samples import QUICK, START, Books, Told, block, listing, opened, writing
+from tests.storage.samples import QUICK, START, Books, Told, block, execute, listing, opened, writing
 from zmart_stream.domain.errors import ConfigError, StorageError
 from zmart_stream.storage import tables
 from zmart_stream.storage.database import Database
@@ -49,17 +49,13 @@ def test_pragmas_are_in_force(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(f"sqlite:///{tmp_path}/z.db") as database:
 
-            async def pragma(connection: Any, name: str) -> Any:
-                return (await connection.execute(text(f"PRAGMA {name}"))).scalar()
+            def pragmas(connection: Connection, *names: str) -> list[Any]:
+                return [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
 
-            async with database.writing() as connection:
-                found = [
-                    await pragma(connection, name)
-                    for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-                ]
-                assert found == ["wal", 2, 1, 5000]
+            wanted = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            assert await database.write(lambda to: pragmas(to, *wanted)) == ["wal", 2, 1, 5000]
             async with database.reading() as connection:
-                assert [await pragma(connection, name) for name in ("query_only", "wal_autocheckpoint")] == [1, 0]
+                assert await connection.run_sync(pragmas, "query_only", "wal_autocheckpoint") == [1, 0]
             with pytest.raises(StorageError, match="readonly"):
                 async with database.reading() as connection:
                     await connection.execute(text("DELETE FROM symbols"))
@@ -260,11 +256,9 @@ def test_foreign_keys_and_active_uniqueness_hold(url: str) -> None:
             ]
             for values in bad:
                 with pytest.raises(DBAPIError):
-                    async with database.writing() as connection:
-                        await connection.execute(tables.portfolio_composition.insert(), values)
-            async with database.writing() as connection:
-                values = {**row, "id": ids[4], "symbol_id": held[2]["id"], "position_rank": 50}
-                await connection.execute(tables.portfolio_composition.insert(), values)
+                    await execute(database, tables.portfolio_composition.insert().values(values))
+            values = {**row, "id": ids[4], "symbol_id": held[2]["id"], "position_rank": 50}
+            await execute(database, tables.portfolio_composition.insert().values(values))
 
     asyncio.run(scenario())
 

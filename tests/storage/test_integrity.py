@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, text
 
-from tests.storage.samples import HOUR, START, Books, closed, opened, writing
+from tests.storage.samples import HOUR, START, Books, closed, execute, opened, writing
 from zmart_stream.app.compose.examine import check_database
 from zmart_stream.app.config import Sources
 from zmart_stream.domain.errors import BrokenBookError, ConfigError, WrongVenueError
@@ -40,8 +40,7 @@ def test_every_broken_rule_is_named(url: str, harm: str, told: str) -> None:
             async with writing(database) as writer:
                 writer.put([books.change("fill", NAMES)])
             assert await check_book(database, 5) == books.book
-            async with database.writing() as connection:
-                await connection.execute(text(harm))
+            await execute(database, text(harm))
             with pytest.raises(BrokenBookError, match=told) as caught:
                 await check_book(database)
             assert "restore the last backup" in str(caught.value)
@@ -83,8 +82,7 @@ def test_a_check_reads_beside_a_writer(url: str, tmp_path: Path) -> None:
             async with writing(database) as writer:
                 writer.put([books.change("fill", NAMES)])
             assert (await check_database(sources))["healthy"]
-            async with database.writing() as connection:
-                await connection.execute(text(BOOK + "position_rank = 9 WHERE position_rank = 5"))
+            await execute(database, text(BOOK + "position_rank = 9 WHERE position_rank = 5"))
             report = await check_database(sources)
             assert not report["healthy"]
             assert next(found["text"] for found in report["checks"] if found["level"] == "fault") == (
@@ -104,16 +102,14 @@ def test_a_score_is_compared_with_its_own_row_only(url: str) -> None:
             async with writing(database) as writer:
                 writer.put([filled, closed(START + HOUR, NAMES), closed(START + 2 * HOUR, NAMES, score=50.0)])
                 await writer.drain(180)
-                async with database.writing() as connection:
-                    await connection.execute(
-                        delete(tables.symbol_scores).where(tables.symbol_scores.c.end_ns > START + HOUR)
-                    )
+                await execute(
+                    database, delete(tables.symbol_scores).where(tables.symbol_scores.c.end_ns > START + HOUR)
+                )
                 assert [holding.score for holding in (await check_book(database)).holdings] == [49, 48, 47, 46, 45]
                 ranked = books.change("rerank", NAMES)
                 writer.put([closed(START + 3 * HOUR, NAMES), ranked])
             assert (await check_book(database)).holdings == ranked.after.holdings
-            async with database.writing() as connection:
-                await connection.execute(text("UPDATE portfolio_composition SET scored_end_ns = 1, current_score = 2"))
+            await execute(database, text("UPDATE portfolio_composition SET scored_end_ns = 1, current_score = 2"))
             with pytest.raises(BrokenBookError, match=r"scores 2 in the book and 69\.1235 at its last close"):
                 await check_book(database)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from tests.storage.samples import HOUR, START, Books, opened, writing
+from tests.storage.samples import HOUR, START, Books, execute, opened, writing
 from zmart_stream.domain.commands import BlockSymbol, CommandDone, PinHolding
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import (
@@ -258,7 +258,6 @@ def test_the_database_itself_refuses(url: str, harm: str) -> None:
             async with writing(database) as writer:
                 writer.put([filled, exchanged, traded(books, exchanged), swapped(exchanged, final=True)])
             with pytest.raises(Exception, match=r"(?i)constraint"):
-                async with database.writing() as connection:
-                    await connection.execute(text(harm))
+                await execute(database, text(harm))
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from sqlalchemy import select
 
-from tests.storage.samples import HOUR, QUICK, START, block, closed, opened, writing
+from tests.storage.samples import HOUR, QUICK, START, block, closed, execute, opened, writing
 from tests.storage.test_pages import balances, chain
 from tests.storage.test_signals import entry, life, settled, signal
 from zmart_stream.domain.bars import BarsAmended
@@ -33,10 +33,9 @@ def test_scores_thin_with_age(url: str) -> None:
             async with writing(database) as writer:
                 for back in range(5 * 96):
                     writer.put([closed(NOW - back * QUARTER, ["A0USDTM"])])
-            while True:
-                async with database.writing() as connection:
-                    if not await prune(connection, NOW, msgspec.structs.replace(SETTINGS, prune_rows=100)):
-                        break
+            bounded = msgspec.structs.replace(SETTINGS, prune_rows=100)
+            while await database.write(lambda to: prune(to, NOW, bounded)):
+                pass
             async with database.reading() as connection:
                 ends = {row.end_ns for row in await connection.execute(select(tables.symbol_scores.c.end_ns))}
         expected = {
@@ -57,8 +56,8 @@ def test_a_run_deletes_a_bounded_amount(url: str) -> None:
             async with writing(database) as writer:
                 for back in range(60):
                     writer.put([closed(NOW - 10 * DAY - QUARTER - back * HOUR, ["A0USDTM"])])
-            async with database.writing() as connection:
-                assert await prune(connection, NOW, msgspec.structs.replace(SETTINGS, prune_rows=25)) == 25
+            bounded = msgspec.structs.replace(SETTINGS, prune_rows=25)
+            assert await database.write(lambda to: prune(to, NOW, bounded)) == 25
 
     asyncio.run(scenario())
 
@@ -110,12 +109,10 @@ def test_an_unreadable_snapshot_or_block_is_done_without(url: str) -> None:
                         SnapshotTaken(ts=START + 1, state={"bad": 1}),
                     ]
                 )
-            async with database.writing() as connection:
-                worst = tables.snapshots.update().where(tables.snapshots.c.ts_ns == START + 1)
-                await connection.execute(worst.values(payload=b"\x28\xb5\x2f\xfd garbage"))
-                await connection.execute(
-                    tables.bar_blocks.update().where(tables.bar_blocks.c.start_ns == START).values(payload=b"")
-                )
+            worst = tables.snapshots.update().where(tables.snapshots.c.ts_ns == START + 1)
+            first = tables.bar_blocks.update().where(tables.bar_blocks.c.start_ns == START)
+            rubbish = b"\x28\xb5\x2f\xfd garbage"
+            await execute(database, worst.values(payload=rubbish), first.values(payload=b""))
             state = await StorageReader(database).load_state("1.0")
             assert state.snapshot == {"good": 1}
             assert state.snapshot_ts == START
@@ -137,12 +134,8 @@ def test_equity_thins_to_days_and_still_balances(url: str) -> None:
             async with writing(database) as writer:
                 writer.put(points)
             went = 0
-            while True:
-                async with database.writing() as connection:
-                    gone = await prune(connection, now, settings)
+            while gone := await database.write(lambda to: prune(to, now, settings)):
                 went += gone
-                if not gone:
-                    break
             left = await StorageReader(database).equity()
             async with database.reading() as connection:
                 assert await findings(connection, whole=True) == []
@@ -168,8 +161,7 @@ def test_processed_signals_and_sent_messages_go(url: str) -> None:
             async with writing(database) as writer:
                 writer.put([*life(old), SignalReceived(ts=START, signal=waiting), *life(young)])
                 writer.put([OutboxFilled(ts=1, entries=(sent, entry(2)))])
-            async with database.writing() as connection:
-                assert await prune(connection, START + 41 * DAY, settings) == 2
+            assert await database.write(lambda to: prune(to, START + 41 * DAY, settings)) == 2
             reader = StorageReader(database)
             assert {row["id"] for row in await reader.signals()} == {waiting.id, young.id}
             assert (await reader.statistics())["rows"]["signal_steps"] == 5

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.storage.conftest import new_server_database
-from tests.storage.samples import opened
+from tests.storage.samples import execute, opened
 from zmart_stream.domain.errors import StorageError
 from zmart_stream.storage import migrations, schema
 from zmart_stream.storage.database import Database
@@ -93,8 +93,8 @@ def test_an_old_schema_is_migrated_at_open(url: str) -> None:
 
 def test_a_newer_schema_is_refused(url: str) -> None:
     async def scenario() -> None:
-        async with opened(url) as database, database.writing() as connection:
-            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        async with opened(url) as database:
+            await execute(database, text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(StorageError, match="newer release"):
             async with opened(url):
                 pass

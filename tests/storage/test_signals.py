@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select, text
 
-from tests.storage.samples import HOUR, START, Books, opened, writing
+from tests.storage.samples import HOUR, START, Books, execute, opened, writing
 from zmart_stream.domain.commands import CommandDone
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.outbox import OutboxEntry, OutboxFilled, OutboxMoved
@@ -253,8 +253,7 @@ def test_a_key_used_again_after_its_day_is_the_later_signals(url: str) -> None:
             keys = {row["id"]: row["idempotency_key"] for row in await reader.signals()}
             assert keys == {first.id: None, later.id: "k"}
             with pytest.raises(Exception, match=r"(?i)unique"):
-                async with database.writing() as connection:
-                    await connection.execute(text("UPDATE signals SET idempotency_key = 'k'"))
+                await execute(database, text("UPDATE signals SET idempotency_key = 'k'"))
 
     asyncio.run(scenario())
 
@@ -339,8 +338,8 @@ def test_what_belongs_to_a_signal_goes_with_it(url: str) -> None:
         async with opened(url) as database:
             async with writing(database) as writer:
                 writer.put([*life(one), settled(one)])
-            async with database.writing() as connection:
-                await connection.execute(text("DELETE FROM signals"))
+            await execute(database, text("DELETE FROM signals"))
+            async with database.reading() as connection:
                 for table in (tables.signal_steps, tables.signal_evaluations, tables.signal_outcomes):
                     assert (await connection.execute(select(func.count()).select_from(table))).scalar() == 0
 

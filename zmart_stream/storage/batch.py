@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.commands import Command, CommandDone, Reconfigure
@@ -174,62 +174,62 @@ class Batch:
     def _taken(self, snapshot: SnapshotTaken) -> None:
         self._snapshot = {"sequence": self._next(), "ts_ns": snapshot.ts, "payload": pack(snapshot.state)}
 
-    async def execute(self, connection: AsyncConnection, to: Statements) -> None:
+    def execute(self, connection: Connection, to: Statements) -> None:
         """Write everything in the caller's transaction."""
-        await many(connection, to.contract, self._contracts.values())
-        await many(connection, to.contract_named, self._named.values())
-        await many(connection, statements.JUDGE_SYMBOL, self._facts)
-        await many(connection, to.block, self._blocks.values())
-        await many(
+        many(connection, to.contract, self._contracts.values())
+        many(connection, to.contract_named, self._named.values())
+        many(connection, statements.JUDGE_SYMBOL, self._facts)
+        many(connection, to.block, self._blocks.values())
+        many(
             connection,
             statements.FORGET_AMENDMENTS,
             [{"interval": interval, "start": start} for interval, start in self._blocks],
         )
-        await many(connection, to.amendment, self._amendments.values())
-        await many(connection, to.score, self._scores)
-        await self._execute_book(connection, to)
-        await self._ledger.execute(connection, to)
-        await self._signals.execute(connection, to)
-        await many(connection, to.hold, self._holds)
-        await many(connection, to.action, self._actions)
-        await many(connection, to.answer, self._answers)
-        await many(connection, to.revision, self._revisions)
-        await many(connection, to.algorithm, self._algorithms.values())
-        await many(connection, statements.FORGET_OVERRIDE, self._forgotten.values())
-        await many(connection, to.override, self._overrides.values())
-        await many(connection, to.snapshot, [self._snapshot] if self._snapshot else [])
+        many(connection, to.amendment, self._amendments.values())
+        many(connection, to.score, self._scores)
+        self._execute_book(connection, to)
+        self._ledger.execute(connection, to)
+        self._signals.execute(connection, to)
+        many(connection, to.hold, self._holds)
+        many(connection, to.action, self._actions)
+        many(connection, to.answer, self._answers)
+        many(connection, to.revision, self._revisions)
+        many(connection, to.algorithm, self._algorithms.values())
+        many(connection, statements.FORGET_OVERRIDE, self._forgotten.values())
+        many(connection, to.override, self._overrides.values())
+        many(connection, to.snapshot, [self._snapshot] if self._snapshot else [])
 
-    async def _execute_book(self, connection: AsyncConnection, to: Statements) -> None:
+    def _execute_book(self, connection: Connection, to: Statements) -> None:
         ids = [step.id for step, _ in self._book if isinstance(step, PortfolioChange)]
         done: set[str] = set()
         if ids:
-            done |= {row.id for row in await connection.execute(statements.known_changes(ids))}
+            done |= {row.id for row in connection.execute(statements.known_changes(ids))}
         for step, sequence in self._book:
             if isinstance(step, ScoresClosed):
                 scored = [
                     {"owner": symbol_id(row.symbol), "score": round(row.score, 6), "end": step.end} for row in step.rows
                 ]
-                await many(connection, statements.SCORE_HOLDING, scored)
+                many(connection, statements.SCORE_HOLDING, scored)
             elif isinstance(step, FlagsChanged):
-                await many(connection, statements.FLAG_HOLDING, _flags(step.portfolio))
+                many(connection, statements.FLAG_HOLDING, _flags(step.portfolio))
             elif step.id not in done:
                 done.add(step.id)
-                await _change_book(connection, to, step, sequence)
+                _change_book(connection, to, step, sequence)
 
 
-async def _change_book(connection: AsyncConnection, to: Statements, change: PortfolioChange, sequence: int) -> None:
+def _change_book(connection: Connection, to: Statements, change: PortfolioChange, sequence: int) -> None:
     """The history row and the composition that it leads to."""
-    await many(connection, to.history, [rows.history_row(change, sequence)])
+    many(connection, to.history, [rows.history_row(change, sequence)])
     stays = {holding.id for holding in change.after.holdings}
-    active = await connection.execute(statements.ACTIVE_STAYS)
+    active = connection.execute(statements.ACTIVE_STAYS)
     gone = [{"stay": row.id, "at": change.ts} for row in active if row.id not in stays]
-    await connection.execute(statements.CLEAR_RANKS)
-    await many(connection, statements.RETIRE_HOLDING, gone)
-    await many(connection, to.holding, [rows.holding_row(holding) for holding in change.after.holdings])
+    connection.execute(statements.CLEAR_RANKS)
+    many(connection, statements.RETIRE_HOLDING, gone)
+    many(connection, to.holding, [rows.holding_row(holding) for holding in change.after.holdings])
     if change.after.blocked != change.before.blocked:
         blocked = [{"owner": symbol_id(symbol), "place": n} for n, symbol in enumerate(change.after.blocked)]
-        await connection.execute(statements.UNBLOCK_ALL)
-        await many(connection, statements.BLOCK_SYMBOL, blocked)
+        connection.execute(statements.UNBLOCK_ALL)
+        many(connection, statements.BLOCK_SYMBOL, blocked)
 
 
 def _flags(portfolio: Portfolio) -> Sequence[Row]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -19,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from zmart_stream.domain.errors import ConfigError, StorageError
 from zmart_stream.storage import recovery, sqlite
 from zmart_stream.storage.faults import ERRORS, Fault, fault_of, words_of
+from zmart_stream.storage.file_writer import FileWriter
 from zmart_stream.storage.schema import ensure_schema
+from zmart_stream.storage.server_writer import ServerWriter
 from zmart_stream.storage.settings import StorageSettings
 
-LOCK_KEY = 0x7A6D_6172_74  # "zmart": the advisory lock of the one writer (PostgreSQL)
-LOCK_WAIT_S = 5.0  # a server needs a moment to notice that a killed writer is gone
+T = TypeVar("T")
 
 
 class Database:
@@ -38,7 +39,7 @@ class Database:
         self.ballast = sqlite.Ballast(self.path, self.settings.ballast_bytes) if self.path else None
         self.notices: list[str] = []
         self._lock = sqlite.WriterLock(self.path) if self.path else None
-        self._writer: AsyncEngine | None = None
+        self._writer: FileWriter | ServerWriter | None = None
         self._reader: AsyncEngine | None = None
 
     async def open(self) -> None:
@@ -73,19 +74,18 @@ class Database:
 
     async def close(self) -> None:
         """Close the readers first, so that the last to leave, and to checkpoint, is the writer."""
-        for engine in (self._reader, self._writer):
-            if engine is not None:
-                await asyncio.shield(engine.dispose())
-        self._reader = self._writer = None
+        await self._dispose()
         if self._lock is not None:
             self._lock.release()
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction on the writing connection; commits at the end of the block. For the writer and for start-up."""
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` gives, run on the writing connection in one transaction, committed. For writer and start-up.
+
+        `work` waits for nothing but its statements; on SQLite it runs on the writing thread, and must touch nothing
+        that the loop changes. Raises what it and the database raise, with nothing written.
+        """
         assert self._writer is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
-        async with self._writer.begin() as connection:
-            yield connection
+        return await self._writer.write(work)
 
     @asynccontextmanager
     async def reading(self, *, at_start: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -105,12 +105,8 @@ class Database:
 
     async def checkpoint(self) -> None:
         """Move the whole write-ahead log into the file and cut it (SQLite; nothing elsewhere)."""
-        if not self.is_sqlite or self._writer is None:
-            return
-        async with self._writer.connect() as connection:
-            raw = await connection.get_raw_connection()
-            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]  # live connections have a driver
-            await cursor.close()
+        if self._writer is not None:
+            await self._writer.checkpoint()
 
     async def backup(self, target: Path | None = None) -> Path:
         """Copy the SQLite database while it is in use, by default to where a broken one is restored from.
@@ -163,13 +159,11 @@ class Database:
     async def _connect_file(self, path: Path) -> str | None:
         """Connect; returns what is wrong with the file, if anything is."""
         checked = self._is_checked(path)
-        self._writer = self._engine(sqlite.writer_url(path), pool_size=1, max_overflow=0)
-        sqlite.prepare(self._writer.sync_engine, sqlite.WRITER_PRAGMAS, "BEGIN IMMEDIATE")
-        async with self._writer.begin() as connection:
-            finding = await connection.run_sync(sqlite.check_file) if checked else None
-            if finding is not None:
-                return finding
-            await connection.run_sync(ensure_schema)
+        self._writer = FileWriter(path, **self._options())
+        finding = await self._writer.write(sqlite.check_file) if checked else None
+        if finding is not None:
+            return finding
+        await self._writer.write(ensure_schema)
         self._reader = self._file_reader(path)
         return None
 
@@ -178,74 +172,52 @@ class Database:
 
     async def _open_server(self) -> None:
         _need_server_driver()
-        self._writer = self._engine(self.url, pool_size=1, max_overflow=0)
-        event.listen(self._writer.sync_engine, "connect", _take_server_lock)
+        self._writer = ServerWriter(self.url, **self._options())
         try:
-            await self._await_server_lock(self._writer)
-            async with self._writer.begin() as connection:
-                await connection.run_sync(ensure_schema)
+            await self._writer.connect()
+            await self._writer.write(ensure_schema)
         except ERRORS as error:
             raise StorageError(f"{self.url.render_as_string()} cannot be opened: {words_of(error)}") from error
         self._reader = self._server_reader()
 
     def _file_reader(self, path: Path) -> AsyncEngine:
-        reader = self._engine(sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0)
+        reader = create_async_engine(
+            sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0, **self._options()
+        )
         sqlite.prepare(reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
         return reader
 
     def _server_reader(self) -> AsyncEngine:
         _need_server_driver()
         limits = {"default_transaction_read_only": "on", "statement_timeout": f"{self.settings.read_timeout_s:g}s"}
-        return self._engine(
+        return create_async_engine(
             self.url,
             pool_size=self.settings.pool_size,
             pool_recycle=self.settings.pool_recycle_s,
             pool_pre_ping=True,
             connect_args={"server_settings": limits},
+            **self._options(),
         )
 
-    async def _await_server_lock(self, engine: AsyncEngine) -> None:
-        deadline = asyncio.get_running_loop().time() + LOCK_WAIT_S
-        while True:
-            try:
-                async with engine.connect():
-                    return
-            except BlockingIOError as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise StorageError(str(error)) from error
-            await asyncio.sleep(0.1)
-
-    def _engine(self, url: URL, **options: Any) -> AsyncEngine:
-        return create_async_engine(
-            url,
-            echo=self.settings.sql_log,
-            json_serializer=_to_json,
-            json_deserializer=msgspec.json.decode,
-            **options,
-        )
+    def _options(self) -> dict[str, Any]:
+        """Of every engine: how JSON is written and read, and whether statements are logged."""
+        return {
+            "echo": self.settings.sql_log,
+            "json_serializer": _to_json,
+            "json_deserializer": msgspec.json.decode,
+        }
 
     async def _dispose(self) -> None:
-        for engine in (self._reader, self._writer):
-            if engine is not None:
-                await engine.dispose()
+        if self._reader is not None:
+            await asyncio.shield(self._reader.dispose())
+        if self._writer is not None:
+            await self._writer.close()
         self._reader = self._writer = None
 
 
 def _need_server_driver() -> None:
     if find_spec("asyncpg") is None:
         raise ConfigError("storage.url: PostgreSQL needs asyncpg: pip install -e '.[postgres]', or use sqlite:///FILE")
-
-
-def _take_server_lock(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
-    taken = cursor.fetchone()[0]
-    cursor.close()
-    connection.commit()
-    if not taken:
-        connection.close()
-        # an OSError passes: a writer that lost its connection tries again until the server has noticed
-        raise BlockingIOError("another process writes this database: stop it, or point storage.url elsewhere")
 
 
 def _to_json(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.portfolio import BookTraded, EquityMarked, FundingPaid, SwapMeasured
@@ -35,12 +35,12 @@ class LedgerBatch:
             (BookTraded, self._traded),
         )
 
-    async def execute(self, connection: AsyncConnection, to: Statements) -> None:
+    def execute(self, connection: Connection, to: Statements) -> None:
         """Write it in the caller's transaction."""
-        await many(connection, to.equity, self._marks)
-        await many(connection, to.swap, self._swaps.values())
-        await many(connection, to.funding, self._payments)
-        await many(connection, to.trade, self._trades)
+        many(connection, to.equity, self._marks)
+        many(connection, to.swap, self._swaps.values())
+        many(connection, to.funding, self._payments)
+        many(connection, to.trade, self._trades)
 
     def _marked(self, marked: EquityMarked) -> None:
         self._marks.append(ledger_rows.equity_row(marked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
@@ -64,7 +64,7 @@ class StorageReader(SignalPages):
 
     async def load_state(self, release: str) -> StoredState:
         """Begin a session and read what the last one left. Once, before the writer runs."""
-        session = await self._begin_session(release)
+        session = await self._database.write(lambda connection: _begin_session(connection, release))
         problems: list[str] = []
         async with self._database.reading(at_start=True) as connection:
             sequence, snapshot_ts, snapshot = await _snapshot(connection, problems)
@@ -127,14 +127,6 @@ class StorageReader(SignalPages):
                 sizes[name] = file.stat().st_size if file.exists() else 0
         return {"rows": counts, **sizes}
 
-    async def _begin_session(self, release: str) -> int:
-        table = tables.sessions
-        async with self._database.writing() as connection:
-            last = (await connection.execute(select(func.max(table.c.number)))).scalar()
-            number = (last or 0) + 1
-            await connection.execute(insert(table), {"number": number, "release": release})
-        return number
-
     async def _forget_unknown_points(self, snapshot_ts: int) -> None:
         """Drop marks that the snapshot does not know: the ledger goes on from before them, and makes them anew.
 
@@ -144,8 +136,9 @@ class StorageReader(SignalPages):
         async with self._database.reading(at_start=True) as connection:
             found = (await connection.execute(select(tables.equity_points.c.end_ns).where(unknown).limit(1))).first()
         if found is not None:
-            async with self._database.writing() as connection:
-                await connection.execute(delete(tables.equity_points).where(unknown))
+            await self._database.write(
+                lambda connection: connection.execute(delete(tables.equity_points).where(unknown))
+            )
 
     async def _blocks(self, connection: AsyncConnection, problems: list[str]) -> tuple[BarBlock, ...]:
         settings, blocks = self._database.settings, []
@@ -156,6 +149,13 @@ class StorageReader(SignalPages):
                 except SnapshotError as error:
                     problems.append(str(error))
         return tuple(blocks)
+
+
+def _begin_session(connection: Connection, release: str) -> int:
+    table = tables.sessions
+    number: int = (connection.execute(select(func.max(table.c.number))).scalar() or 0) + 1
+    connection.execute(insert(table), {"number": number, "release": release})
+    return number
 
 
 def _newest_blocks(interval_s: int, count: int) -> Select[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Table,
     and_,
     case,
@@ -19,7 +20,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.market import DAY_S, HOUR_S
 from zmart_stream.storage import tables
@@ -31,17 +31,17 @@ DAYS_AT_ONCE = 30
 """Days of equity that one run thins."""
 
 
-async def prune(connection: AsyncConnection, now: int, settings: StorageSettings) -> int:
+def prune(connection: Connection, now: int, settings: StorageSettings) -> int:
     """Delete what is too old at market time `now` (ns), `prune_rows` of a table at most; returns how many rows went."""
     limit = settings.prune_rows
     scores, blocks, amendments = tables.symbol_scores, tables.bar_blocks, tables.bar_amendments
-    went = await _delete(connection, scores, _thinned(now, settings), limit)
-    went += await _delete(connection, blocks, _outside(blocks, now, settings), limit)
-    went += await _delete(connection, amendments, _outside(amendments, now, settings), limit)
-    went += await _delete(connection, tables.signals, _processed(now, settings), limit)
-    went += await _delete(connection, tables.outbox, _done(settings), limit)
-    went += await _thin_equity(connection, now, settings)
-    return went + await _forget_snapshots(connection, settings.snapshots_kept)
+    went = _delete(connection, scores, _thinned(now, settings), limit)
+    went += _delete(connection, blocks, _outside(blocks, now, settings), limit)
+    went += _delete(connection, amendments, _outside(amendments, now, settings), limit)
+    went += _delete(connection, tables.signals, _processed(now, settings), limit)
+    went += _delete(connection, tables.outbox, _done(settings), limit)
+    went += _thin_equity(connection, now, settings)
+    return went + _forget_snapshots(connection, settings.snapshots_kept)
 
 
 def _thinned(now: int, settings: StorageSettings) -> ColumnElement[bool]:
@@ -65,7 +65,7 @@ def _done(settings: StorageSettings) -> ColumnElement[bool]:
     return tables.outbox.c.done_ns < time.time_ns() - int(settings.outbox_kept_s) * SECOND
 
 
-async def _thin_equity(connection: AsyncConnection, now: int, settings: StorageSettings) -> int:
+def _thin_equity(connection: Connection, now: int, settings: StorageSettings) -> int:
     """Of whole UTC days of an age, only the last point stays; it takes over the day's flows, so that it balances.
 
     A day on which a ledger began, or on which nothing was held, stays as it is.
@@ -84,11 +84,11 @@ async def _thin_equity(connection: AsyncConnection, now: int, settings: StorageS
         .limit(DAYS_AT_ONCE)
     )
     went = 0
-    for whole in (await connection.execute(days)).all():
+    for whole in (connection.execute(days)).all():
         flows = {name: getattr(whole, name) for name in FLOWS}
-        await connection.execute(update(points).where(points.c.end_ns == whole.last).values(flows))
+        connection.execute(update(points).where(points.c.end_ns == whole.last).values(flows))
         gone = delete(points).where(points.c.end_ns >= whole.first, points.c.end_ns < whole.last)
-        went += (await connection.execute(gone)).rowcount
+        went += (connection.execute(gone)).rowcount
     return went
 
 
@@ -100,13 +100,13 @@ def _outside(table: Table, now: int, settings: StorageSettings) -> ColumnElement
     return or_(and_(interval == HOUR_S, start < hours), and_(interval == DAY_S, start < days))
 
 
-async def _delete(connection: AsyncConnection, table: Table, condition: Any, limit: int) -> int:
+def _delete(connection: Connection, table: Table, condition: Any, limit: int) -> int:
     key = tuple_(*table.primary_key.columns)
     oldest = select(*table.primary_key.columns).where(condition).limit(limit)
-    return (await connection.execute(delete(table).where(key.in_(oldest)))).rowcount
+    return (connection.execute(delete(table).where(key.in_(oldest)))).rowcount
 
 
-async def _forget_snapshots(connection: AsyncConnection, kept: int) -> int:
+def _forget_snapshots(connection: Connection, kept: int) -> int:
     table = tables.snapshots
     last = select(table.c.sequence).order_by(table.c.sequence.desc()).limit(1).offset(kept).scalar_subquery()
-    return (await connection.execute(delete(table).where(table.c.sequence <= func.coalesce(last, -1)))).rowcount
+    return (connection.execute(delete(table).where(table.c.sequence <= func.coalesce(last, -1)))).rowcount

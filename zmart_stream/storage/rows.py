@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
-from sqlalchemy import Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable
 
 from zmart_stream.domain.bars import BarBlock, BarsAmended
 from zmart_stream.domain.commands import Command, CommandDone, Reconfigure
@@ -28,11 +27,11 @@ _ALGORITHMS = UUID("9f3b7d52-0a4e-5c6a-9b1d-2f8e4c7a6d10")
 _CONFIGURATION = UUID("c1d7a0b4-6e25-5f38-8c92-7a1f3e5b9d64")
 
 
-async def many(connection: AsyncConnection, statement: Executable, rows: Iterable[Row]) -> None:
+def many(connection: Connection, statement: Executable, rows: Iterable[Row]) -> None:
     """Execute `statement` for all `rows` at once; nothing without rows."""
     given = list(rows)
     if given:
-        await connection.execute(statement, given)
+        connection.execute(statement, given)
 
 
 def plain(text: str) -> str:

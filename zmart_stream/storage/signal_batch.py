@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from zmart_stream.domain.commands import CommandDone
 from zmart_stream.domain.message import Message
@@ -68,20 +68,20 @@ class SignalBatch:
         """Whether `done` answers a signal: its own row says what became of it."""
         return done.request_id in self._requests
 
-    async def execute(self, connection: AsyncConnection, to: Statements) -> None:
+    def execute(self, connection: Connection, to: Statements) -> None:
         """Write it in the caller's transaction."""
         keyed = [{"whose": owner, "key": key, "other": row["id"]} for (owner, key), row in self._keys.items()]
-        await many(connection, statements.RELEASE_KEY, keyed)
-        await many(connection, to.signal, self._signals.values())
+        many(connection, statements.RELEASE_KEY, keyed)
+        many(connection, to.signal, self._signals.values())
         for rows in self._moves.values():
             if rows:
-                await many(connection, statements.signal_moves(rows[0].keys() - {"moved"}), rows)
-        await many(connection, to.step, self._steps)
-        await many(connection, to.opinion, self._opinions)
-        await many(connection, to.outcome, self._outcomes)
-        await many(connection, to.entry, self._entries)
-        await many(connection, statements.MOVE_ENTRY, self._moved)
-        await many(connection, to.user, self._users)
+                many(connection, statements.signal_moves(rows[0].keys() - {"moved"}), rows)
+        many(connection, to.step, self._steps)
+        many(connection, to.opinion, self._opinions)
+        many(connection, to.outcome, self._outcomes)
+        many(connection, to.entry, self._entries)
+        many(connection, statements.MOVE_ENTRY, self._moved)
+        many(connection, to.user, self._users)
 
     def _submitted(self, command: SubmitSignal) -> None:
         self._requests.add(command.request_id)

@@ -39,7 +39,7 @@ def database_path(url: str) -> Path:
 
 def writer_url(path: Path) -> URL:
     """For the one connection that writes."""
-    return URL.create("sqlite+aiosqlite", database=str(path))
+    return URL.create("sqlite+pysqlite", database=str(path))
 
 
 def reader_url(path: Path) -> URL:

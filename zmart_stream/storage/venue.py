@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from zmart_stream.domain.errors import WrongVenueError
 from zmart_stream.storage import tables
@@ -21,13 +21,18 @@ async def check_venue(database: Database, identity: str) -> None:
 
     `identity` is the host, for a sandbox with its seed and market. Raises WrongVenueError, which names both.
     """
-    async with database.writing() as connection:
-        stored = (await connection.execute(select(tables.venue.c.identity))).scalar()
-        if stored is None:
-            await connection.execute(insert(tables.venue), {"id": 1, "identity": identity})
-    if stored is not None and stored != identity:
+    stored = await database.write(lambda connection: _name_venue(connection, identity))
+    if stored != identity:
         raise WrongVenueError(
             f"the database {database.url.render_as_string()} belongs to venue {stored!r}, "
             f"this daemon uses {identity!r}: scores and book of one mean nothing on the other. "
             "Give this venue a state_dir or storage.url of its own, or set venue.rest_url back"
         )
+
+
+def _name_venue(connection: Connection, identity: str) -> str:
+    """The name that is kept: the given one where there was none."""
+    stored: str | None = connection.execute(select(tables.venue.c.identity)).scalar()
+    if stored is None:
+        connection.execute(insert(tables.venue), {"id": 1, "identity": identity})
+    return identity if stored is None else stored

@@ -204,8 +204,7 @@ class StorageWriter:
         pause, deadline = self._settings.retry_s, loop.time() + self._settings.give_up_s
         while True:
             try:
-                async with self._database.writing() as connection:
-                    await batch.execute(connection, self._statements)
+                await self._database.write(lambda connection: batch.execute(connection, self._statements))
             except ERRORS as error:
                 fault = fault_of(error)
                 self.counts["failures"] += 1
@@ -257,8 +256,8 @@ class StorageWriter:
     async def _prune(self) -> None:
         """Thin and delete; what fails for space or for now is left to the next close. Lay the ballast down again."""
         try:
-            async with self._database.writing() as connection:
-                self.counts["pruned"] += await retention.prune(connection, self._last_ts, self._settings)
+            now, settings = self._last_ts, self._settings
+            self.counts["pruned"] += await self._database.write(lambda to: retention.prune(to, now, settings))
         except ERRORS as error:
             self._judge_side_work(error)
         if self._database.ballast is not None:
@@ -276,8 +275,7 @@ class StorageWriter:
         newest = select(func.max(tables.sessions.c.number)).scalar_subquery()
         note = update(tables.sessions).where(tables.sessions.c.number == newest).values(ended_ts_ns=self._last_ts)
         try:
-            async with self._database.writing() as connection:
-                await connection.execute(note)
+            await self._database.write(lambda connection: connection.execute(note))
             await self._database.checkpoint()
         except ERRORS as error:
             self._judge_side_work(error)
