@@ -120,9 +120,11 @@ def test_a_surge_is_found_judged_by_six_and_acted_on_and_its_capture_replays(tmp
     assert isinstance(ended, SignalEnded)
     assert (ended.status, ended.change_id) == ("acted", change.id)
     assert [holding.symbol for holding in run.engine.symbols.portfolio.holdings] == [best]
-    other = steps_of(told, "detector.volume_spike")[-1]
-    assert isinstance(other, SignalEnded)
-    assert (other.status, other.reason) == ("no_action", "already_in_book"), "one place for both"
+    others = steps_of(told, "detector.volume_spike")
+    assert isinstance(others[2], SignalDecided)
+    assert others[2].decision.plan.action == "WEIGHT_UP", "judged against the book as the breakout left it"
+    assert isinstance(others[-1], SignalEnded)
+    assert (others[-1].status, others[-1].reason) == ("no_action", "no_change"), "its weight is at the limit"
 
     session_goes_on = session.run(NEXT + AFTER, NEXT + HOUR, 20 * NS)
     told = run.take([*session_goes_on, Tick(ts=NEXT + HOUR + AFTER)])

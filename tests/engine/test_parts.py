@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -15,13 +16,33 @@ from zmart_stream.engine.ids import IdSource, symbol_id
 from zmart_stream.engine.timers import NEVER, Timers
 
 
-def test_cascade_is_first_in_first_out() -> None:
+def test_a_message_is_through_with_all_that_follows_before_the_next_is_drawn() -> None:
     bus = Bus()
+    seen: list[str] = []
+
+    def held(message: WarmUp) -> list[Message]:
+        seen.append("warm-up")
+        return [HoldChanged(ts=message.ts, on=True, reason="")]
+
+    def given() -> Iterator[Message]:
+        yield Tick(ts=1)
+        seen.append("drawn")
+        yield BookReady(ts=1, size=9)
+
     bus.subscribe(Tick, lambda m: [WarmUp(ts=m.ts, done=1, of=2)])
-    bus.subscribe(Tick, lambda m: [BookReady(ts=m.ts, size=1)])
-    bus.subscribe(WarmUp, lambda m: [HoldChanged(ts=m.ts, on=True, reason="")])
-    told = bus.cascade([Tick(ts=1), BookReady(ts=1, size=9)])
-    assert [type(m).__name__ for m in told] == ["Tick", "BookReady", "WarmUp", "BookReady", "HoldChanged"]
+    bus.subscribe(Tick, lambda m: [BookReady(ts=m.ts, size=len(seen))])
+    bus.subscribe(WarmUp, held)
+    told = bus.cascade(given())
+    assert [type(m).__name__ for m in told] == ["Tick", "WarmUp", "HoldChanged", "BookReady", "BookReady"]
+    assert told[3] == BookReady(ts=1, size=1), "the second handler is asked when the first one's words are through"
+    assert seen == ["warm-up", "drawn"]
+
+
+def test_an_answer_comes_last_whoever_gives_it() -> None:
+    bus = Bus(last=BookReady)
+    bus.subscribe(Tick, lambda m: [BookReady(ts=m.ts, size=1), WarmUp(ts=m.ts, done=1, of=2)])
+    told = bus.cascade([Tick(ts=1), HoldChanged(ts=1, on=True, reason="")])
+    assert [type(m).__name__ for m in told] == ["Tick", "WarmUp", "HoldChanged", "BookReady"]
 
 
 def test_a_class_below_itself_is_refused() -> None:

@@ -27,7 +27,7 @@ from zmart_stream.domain.commands import (
 from zmart_stream.domain.market import Tick
 from zmart_stream.domain.message import Message
 from zmart_stream.domain.messages import pack, unpack_input
-from zmart_stream.domain.portfolio import PortfolioChange
+from zmart_stream.domain.portfolio import HoldChanged, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.domain.settings import AgentSettings, CoreSettings, DetectorSettings, SignalSettings
 from zmart_stream.domain.signals import (
@@ -321,6 +321,31 @@ def test_many_at_one_instant_take_turns_and_none_is_lost() -> None:
     told = feed(engine, [Tick(ts=ts + NS + k * NS // 5) for k in range(1, 6)])
     assert len(of(SignalDecided, told)) == 20
     assert engine.signals(("received",)) == []
+
+
+def test_signals_of_one_turn_find_the_book_as_those_before_them_left_it() -> None:
+    engine, _ = started(core())
+    engine.process(Pause(ts=engine.now, request_id="p"))
+    held = symbols_held(engine)
+    feed(engine, [signal(engine.now, source_name=name, signal_direction="SELL") for name in ("one", "two")])
+    feed(engine, [signal(engine.now, source_name=name) for name in ("three", "four")])
+    told = feed(engine, [Resume(ts=engine.now, request_id="q"), Tick(ts=engine.now + NS)])
+    assert [(m.status, m.reason) for m in of(SignalEnded, told)] == [("acted", "remove")] * 2 + [("acted", "add")] * 2
+    targets = [decided.decision.plan.symbol for decided in of(SignalDecided, told)]
+    assert len({*targets[:2]} & {*held}) == len({*targets[2:]}) == 2, "the second chose anew"
+    kinds = [type(m) for m in told if isinstance(m, SignalEvaluated | SignalDecided | SignalEnded)]
+    assert kinds == [SignalEvaluated, SignalDecided, SignalEnded] * 4
+
+
+def test_what_was_due_before_a_pause_is_through_before_it() -> None:
+    engine, _ = started(core())
+    ts, (stays, leaves, *_) = engine.now, symbols_held(engine)
+    feed(engine, [signal(ts, source_name=f"s{n}", symbol=stays) for n in range(10)])
+    feed(engine, [signal(ts, symbol=leaves, signal_direction="SELL")])
+    assert len(engine.signals(("received",))) == 1, "this instant has had its share"
+    told = engine.process(Pause(ts=ts + NS, request_id="p"))
+    assert (one(SignalEnded, told).status, one(SignalEnded, told).reason) == ("acted", "remove")
+    assert [type(each) for each in told[-2:]] == [HoldChanged, CommandDone]
 
 
 def test_a_restore_in_the_middle_of_a_burst_goes_on_with_the_same_share() -> None:

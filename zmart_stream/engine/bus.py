@@ -1,9 +1,8 @@
-"""The typed synchronous bus: what follows from a message, and from that, first in first out."""
+"""The typed synchronous bus: a message, all that follows from it, and only then the next one."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from zmart_stream.domain.errors import CascadeError
@@ -27,28 +26,37 @@ class Bus:
         self._handlers.setdefault(kind, []).append(handler)
 
     def cascade(self, messages: Iterable[Message]) -> list[Message]:
-        """`messages` and all that follows, in order. Raises CascadeError if a class reappears below itself."""
+        """`messages` and all that follows, in order. Raises CascadeError if a class reappears below itself.
+
+        Nothing is drawn from `messages`, or from what a handler returns, before the message drawn last is through with
+        all that follows from it: of two signals that come together the second finds the book as the first left it.
+        """
         told: list[Message] = []
         answers: list[Message] = []
-        queue: deque[tuple[Message, tuple[type[Message], ...]]] = deque((message, ()) for message in messages)
-        while queue:
-            message, above = queue.popleft()
-            if type(message) is self._last:
+        path: list[type[Message]] = []
+        levels: list[Iterator[Message]] = [iter(messages)]  # the messages of each step down, as far as drawn
+        while levels:
+            message = next(levels[-1], None)
+            if message is None:
+                levels.pop()
+                if path:
+                    path.pop()
+                continue
+            kind = type(message)
+            if kind in path:
+                raise CascadeError(f"a cascade came back to itself: {' > '.join(k.__name__ for k in (*path, kind))}")
+            if kind is self._last:
                 answers.append(message)
                 continue
             told.append(message)
-            handlers = self._handlers.get(type(message))
-            if handlers is None:
-                continue
-            path = (*above, type(message))
-            for handler in handlers:
-                queue.extend((below, path) for below in self._checked(handler(message), path))
+            handlers = self._handlers.get(kind)
+            if handlers is not None:
+                path.append(kind)
+                levels.append(self._below(message, handlers))
         return told + answers
 
     @staticmethod
-    def _checked(messages: Iterable[Message], path: tuple[type[Message], ...]) -> Iterable[Message]:
-        for message in messages:
-            if type(message) in path:
-                names = " > ".join(kind.__name__ for kind in (*path, type(message)))
-                raise CascadeError(f"a cascade came back to itself: {names}")
-            yield message
+    def _below(message: Message, handlers: Iterable[Callable[[Any], Iterable[Message]]]) -> Iterator[Message]:
+        """What `handlers` say of `message`, each asked when those before it are through."""
+        for handler in handlers:
+            yield from handler(message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ class Engine(Reads):
         """Take one input; everything that follows from it, in order. Raises KeyError for what is no input."""
         ts = message.ts
         if ts >= self._timers.next_due:
-            return self._cascade([*self._advance(ts), *self._take(message)])
+            return self._cascade(chain(self._advance(ts), self._taken(message)))
         if ts > self.now:  # noqa: PLR1730 - max() costs three times the comparison, here for every message
             self.now = ts
         found = self._handlers[type(message)](message)
@@ -84,26 +85,24 @@ class Engine(Reads):
 
     # -- time --------------------------------------------------------------------------------------------------------
 
-    def _advance(self, ts: int) -> list[Message]:
-        """Let every timer due up to `ts` act, in order of time."""
-        told: list[Message] = []
+    def _advance(self, ts: int) -> Iterator[Message]:
+        """Let every timer due up to `ts` act, in order of time, each when what the one before it said is through."""
         while (popped := self._timers.pop(ts)) is not None:
             name, due = popped
             self.now = max(self.now, due)
             if name == "start":
                 self._begin(ts)
             elif name == "close":
-                told += self._close(due)
+                yield from self._close(due)
             elif name == "sweep":
-                told += self._sweep(due)
+                yield from self._sweep(due)
                 # sweeps that nobody could have seen between two messages are passed over: closes sweep by themselves
                 self._timers.set("sweep", max(due + self._sweep_ns, ts // self._sweep_ns * self._sweep_ns))
             elif name == SIGNALS_TIMER:
-                told += self.judging.advance(ts)
+                yield from self.judging.advance(ts)
             else:
-                told += self._fill_first(due)
+                yield from self._fill_first(due)
         self.now = max(self.now, ts)
-        return told
 
     def _begin(self, ts: int) -> None:
         """The session's first message: timers start, those restored go on."""
@@ -295,8 +294,8 @@ class Engine(Reads):
         change = self._touch(state, Moves.TRADE, message.ts)
         return None if change is None else (change,)
 
-    def _take(self, message: Message) -> Iterable[Message]:
-        return self._handlers[type(message)](message) or ()
+    def _taken(self, message: Message) -> Iterator[Message]:
+        yield from self._handlers[type(message)](message) or ()
 
     def _feed_state(self, message: said.FeedState) -> None:
         self.connections[message.connection] = (message.state, message.reason)
@@ -315,9 +314,8 @@ class Engine(Reads):
         return told + self._intake.take_notices(now)
 
     def _cascade(self, found: Iterable[Message]) -> list[Message]:
-        if self.scoring.notices:
-            found = [*found, *self._intake.take_notices(self.now)]
-        return self._bus.cascade(found)
+        told = self._bus.cascade(found)
+        return told + self._bus.cascade(self._intake.take_notices(self.now)) if self.scoring.notices else told
 
     # -- state -------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from zmart_stream.domain.commands import CommandDone, PluginDisabled
@@ -84,11 +84,10 @@ class Judging:
         done = CommandDone(ts=command.ts, request_id=command.request_id, accepted=True, detail=detail)
         return [answer, done]
 
-    def advance(self, upto: int) -> list[Message]:
+    def advance(self, upto: int) -> Iterator[Message]:
         """The timer fell due; messages up to `upto` (ns) are taken in one piece with it."""
-        told = self.processor.advance(upto)
+        yield from self.processor.advance(upto)
         self.arm()
-        return told
 
     def arm(self) -> None:
         """Let the timer fall due when there is something to do next."""
@@ -150,13 +149,15 @@ class Judging:
             return ()
         return self._raised(self.watch.scored(change.symbol, self.view))
 
-    def _closed(self, _: ScoresClosed) -> Iterable[Message]:
+    def _closed(self, _: ScoresClosed) -> Iterator[Message]:
         """Detectors look at what the close shows; in warm-up at nothing, the past is only being loaded."""
         found = [] if self.view.waits_for() == WARM_UP else self.watch.closed(self.view)
-        return [*self._raised(found), *self.take_notices()]
+        yield from self._raised(found)
+        yield from self.take_notices()
 
-    def _raised(self, found: Sequence[Found]) -> list[Message]:
-        return [message for each in found for message in self.processor.raised(each)]
+    def _raised(self, found: Sequence[Found]) -> Iterator[Message]:
+        for each in found:
+            yield from self.processor.raised(each)
 
     def _armed(self, _: HoldChanged) -> Iterable[Message]:
         """What waited may take its turn, or has to wait."""

@@ -6,7 +6,7 @@ told the stored ones goes on where the last session was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -197,28 +197,23 @@ class SignalProcessor:
                 times.append(max(self._desk.now, self._released + TURN_NS))
         return min((at for at in times if at is not None), default=None)
 
-    def advance(self, upto: int) -> list[Message]:
+    def advance(self, upto: int) -> Iterator[Message]:
         """What is due now: signals expire, waiting ones take their turn, outcomes are settled.
 
-        The next turn comes after `upto` (ns), however far time jumps: no message pays for more than one.
+        The next turn comes after `upto` (ns), however far time jumps: no message pays for more than one. Whoever draws
+        a signal from here lets the book act on it before drawing the next, which is judged against the book as it is
+        then.
         """
         now, waits_for = self._desk.now, self._desk.waits_for()
-        told: list[Message] = []
         for signal in self.book.expired(now):
-            told.append(self._ended(signal, "expired", waits_for or "turn"))
+            yield self._ended(signal, "expired", waits_for or "turn")
         if waits_for:
-            return told
+            return
         if self.book.waiting and now >= self._released + TURN_NS:
             self._released = max(now, upto)
-            told += [self._evaluated(signal) for signal in list(islice(self.book.waiting.values(), RELEASED))]
-        for _ in range(MOST_SETTLED):
-            if (self.book.outcomes.due or now + 1) > now:
-                break
-            settled = self.book.outcomes.settle(now, self._desk.price_at)
-            if settled is not None:
-                self.book.apply(settled)
-                told.append(settled)
-        return told
+            for signal in list(islice(self.book.waiting.values(), RELEASED)):
+                yield self._evaluated(signal)
+        yield from self._settled(now)
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -321,6 +316,16 @@ class SignalProcessor:
             weights=found.weights,
             plan=message.plan,
         )
+
+    def _settled(self, now: int) -> Iterator[Message]:
+        """Outcomes whose horizon has passed, `MOST_SETTLED` at most."""
+        for _ in range(MOST_SETTLED):
+            if (self.book.outcomes.due or now + 1) > now:
+                return
+            settled = self.book.outcomes.settle(now, self._desk.price_at)
+            if settled is not None:
+                self.book.apply(settled)
+                yield settled
 
     def _round_trip(self, symbol: str) -> float:
         """Fraction that two trades cost."""
