@@ -360,7 +360,13 @@ def test_a_restore_in_the_middle_of_a_burst_goes_on_with_the_same_share() -> Non
     assert len(of(SignalDecided, ours)) == 16
 
 
-@pytest.mark.parametrize("how", ["raise", "type", "silent", "nan", "range", "stance", "name", "numbers", "veto"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("raise", "type", "silent", "nan", "range", "stance", "name", "numbers", "veto"),
+        *("age", "list", "object", "huge", "text", "long", "blank"),
+    ],
+)
 def test_an_agent_that_fails_has_no_opinion_and_is_left_out_after_three_in_a_row(how: str) -> None:
     engine, _ = started(core((*sure(0.2), agent("Broken", how=how))))
     told = []
@@ -374,6 +380,20 @@ def test_an_agent_that_fails_has_no_opinion_and_is_left_out_after_three_in_a_row
     assert (notice.kind, notice.name) == ("agent", "broken")
     assert one(SignalDecided, told[0]).decision.spoke == 3
     assert engine.status()["plugins"]["agents"]["failures"] == {"broken": 3}
+
+
+def test_numpys_numbers_are_as_good_as_pythons() -> None:
+    with_settings = core((*sure(0.6), agent("Vectorised")), (detector("Vectorised"),))
+    engine, session = started(with_settings)
+    told = feed(engine, [signal(engine.now), *session.run(engine.now, CLOSE, 60 * NS), Tick(ts=CLOSE + AFTER)])
+    assert of(PluginDisabled, told) == []
+    opinion = of(SignalEvaluated, told)[0].opinions[-1]
+    assert (opinion.p, opinion.ages) == (pytest.approx(0.7), {"trade": 1.5})
+    assert opinion.reasons[0].numbers == {"p": pytest.approx(0.7), "single": 0.5}
+    assert of(SignalReceived, told)[1].signal.data == {"strength": 0.5, "count": 3}
+    again = Engine(with_settings, build_scorers(with_settings.scoring), session=1)
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(engine.snapshot(full=True))))
+    assert again.signals() == engine.signals()
 
 
 def test_a_plug_in_that_was_too_slow_is_left_out_by_command() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 from zmart_stream.domain.settings import AgentSettings, DetectorSettings
 from zmart_stream.domain.signals import Opinion
@@ -79,9 +81,39 @@ class Broken:
             return Opinion(agent=self.name, p=0.4, stance="approve", reasons=(reason("x"),))
         if self.how == "name":
             return opinion("somebody", 0.7, reason("x"))
-        if self.how == "numbers":
-            return opinion(self.name, 0.7, reason("x", value=float("inf")))
-        return opinion(self.name, 0.7, reason("x"), veto=True)
+        return _NONSENSE[self.how](self.name)
+
+
+_NONSENSE: dict[str, Callable[[str], Opinion]] = {
+    "numbers": lambda name: opinion(name, 0.7, reason("x", value=float("inf"))),
+    "veto": lambda name: opinion(name, 0.7, reason("x"), veto=True),
+    "age": lambda name: opinion(name, 0.7, reason("x"), ages={"trade": "old"}),  # type: ignore[dict-item]  # the fault
+    "list": lambda name: opinion(name, 0.7, reason("x", value=[1.0])),  # type: ignore[arg-type]  # the fault
+    "object": lambda name: opinion(name, 0.7, reason("x", value=object())),  # type: ignore[arg-type]  # the fault
+    "huge": lambda name: opinion(name, 0.7, reason("x", value=1 << 80)),
+    "text": lambda name: opinion(name, 0.7, reason("\ud800")),
+    "long": lambda name: opinion(name, 0.7, reason("x", value="x" * (1 << 20))),
+    "blank": lambda name: Opinion(agent=name, p=float("nan"), stance="abstain", reasons=(reason("x"),)),
+}
+"""Opinions that the contract forbids, most of them since neither a snapshot nor the store could keep them."""
+
+
+class Vectorised:
+    """Answers with NumPy's numbers, as whoever works on columns does."""
+
+    name = "vectorised"
+
+    def judge(self, case: Case, view: BookView) -> Opinion:
+        p = np.mean(np.array([0.6, 0.8]))
+        return opinion(self.name, p, reason("mean", p=p, single=np.float32(0.5)), ages={"trade": np.float64(1.5)})
+
+    def at_close(self, view: MarketView) -> Iterable[Finding]:
+        for symbol in view.symbols()[:1]:
+            strength = np.float64(0.5)
+            data = {"strength": strength, "count": np.int64(3)}
+            yield Finding(
+                signal_type="TEST", symbol=symbol, direction="BUY", strength=strength, confidence=0.5, data=data
+            )
 
 
 class EveryClose:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
 
 from zmart_stream.domain.commands import PluginDisabled
 from zmart_stream.domain.errors import PluginFaultError
-from zmart_stream.domain.signals import LEAST_P, MOST_P, Opinion, Reason
+from zmart_stream.domain.signals import LEAST_P, MOST_P, Opinion
 from zmart_stream.market.views import BookView, MarketView
 from zmart_stream.signals.base import Agent, Case, Detector, Finding
-from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes, is_storable
+from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes
 
+T = TypeVar("T")
 MOST_REASONS = 32
+MOST_BYTES = 256 << 10
+"""Of one opinion or finding as a snapshot keeps it; `signals.max_data_kb` allows 128 KiB of data at most."""
 
 
 class Failures:
@@ -63,22 +69,18 @@ class Failures:
 
 
 def asked(agent: Agent, case: Case, view: BookView) -> Opinion:
-    """The agent's opinion. Raises PluginFaultError on anything its contract does not allow."""
-    told: Any = agent.judge(case, view)
-    if not isinstance(told, Opinion):
-        raise PluginFaultError(f"{agent.name}: judge returned {type(told).__name__}, not an Opinion")
+    """The agent's opinion, NumPy's numbers in it as Python's. Raises PluginFaultError on what its contract forbids."""
+    told = _plain(agent.name, agent.judge(case, view), Opinion, _opinion)
     if told.agent != agent.name:
         raise PluginFaultError(f"{agent.name}: the opinion is signed {told.agent!r}")
-    reasons: tuple[Any, ...] = told.reasons
-    if not 0 < len(reasons) <= MOST_REASONS or not all(isinstance(each, Reason) for each in reasons):
+    if not 0 < len(told.reasons) <= MOST_REASONS:
         raise PluginFaultError(f"{agent.name}: an opinion says why, in 1 to {MOST_REASONS} reasons")
     if any(not _is_finite(each.numbers) for each in told.reasons) or not _is_finite(told.ages):
-        raise PluginFaultError(f"{agent.name}: numbers of reasons and ages are finite, whole ones of 64 bits")
+        raise PluginFaultError(f"{agent.name}: numbers of reasons and ages are finite")
+    if not LEAST_P <= told.p <= MOST_P:
+        raise PluginFaultError(f"{agent.name}: p is {told.p!r}, not from {LEAST_P:g} to {MOST_P:g}")
     if told.stance == "abstain":
         return told
-    p: Any = told.p
-    if not isinstance(p, float) or not LEAST_P <= p <= MOST_P:
-        raise PluginFaultError(f"{agent.name}: p is {p!r}, not a float from {LEAST_P:g} to {MOST_P:g}")
     if told.stance != ("approve" if told.p >= 0.5 else "reject"):
         raise PluginFaultError(f"{agent.name}: stance {told.stance!r} at p = {told.p:g}")
     if told.veto and not getattr(agent, "may_veto", False):
@@ -91,22 +93,48 @@ def found(detector: Detector, told: Iterable[Finding], view: MarketView, limit: 
 
     `limit`: size in bytes of a finding's data.
     """
-    findings: list[Any] = list(told)
+    findings = [_plain(detector.name, each, Finding, _finding) for each in told]
     for each in findings:
-        if not isinstance(each, Finding):
-            raise PluginFaultError(f"{detector.name}: found {type(each).__name__}, not a Finding")
         problem = _problem(each, view, limit)
         if problem:
             raise PluginFaultError(f"{detector.name}: {problem}")
     return findings
 
 
+def _plain(name: str, told: object, kind: type[T], decode: Callable[[bytes], T]) -> T:
+    """`told` as a snapshot and the store will give it back, so that what cannot be kept is refused here.
+
+    Raises PluginFaultError.
+    """
+    if not isinstance(told, kind):
+        raise PluginFaultError(f"{name}: it answered {type(told).__name__}, not {kind.__name__}")
+    try:
+        data = _encode(told)
+        if len(data) > MOST_BYTES:
+            raise PluginFaultError(f"{name}: {len(data)} bytes, at most {MOST_BYTES}")
+        return decode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise PluginFaultError(f"{name}: {error}") from error
+
+
+def _own(value: object) -> Any:
+    """A NumPy scalar as Python's own number. Raises PluginFaultError for anything else that has no encoding."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise PluginFaultError(f"a {type(value).__name__} cannot be kept")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_own).encode
+_opinion = msgspec.msgpack.Decoder(Opinion).decode
+_finding = msgspec.msgpack.Decoder(Finding).decode
+
+
 def _problem(finding: Finding, view: MarketView, limit: int) -> str:
     """What is wrong with a finding, "" if nothing is."""
     if view.state(finding.symbol) is None:
         return f"no contract {finding.symbol!r}"
-    if not TYPE.fullmatch(finding.signal_type) or finding.direction not in ("BUY", "SELL"):
-        return f"signal type {finding.signal_type!r}, direction {finding.direction!r}"
+    if not TYPE.fullmatch(finding.signal_type):
+        return f"signal type {finding.signal_type!r}"
     if not (0.0 <= finding.strength <= 1.0 and 0.0 <= finding.confidence <= 1.0):
         return f"strength {finding.strength!r} and confidence {finding.confidence!r} are not from 0 to 1"
     if data_bytes(finding.data) > limit:
@@ -116,10 +144,4 @@ def _problem(finding: Finding, view: MarketView, limit: int) -> str:
 
 
 def _is_finite(numbers: Mapping[str, Any]) -> bool:
-    for value in numbers.values():
-        if isinstance(value, float):
-            if value - value != 0.0:
-                return False
-        elif isinstance(value, int) and not is_storable(value):
-            return False
-    return True
+    return all(value - value == 0.0 for value in numbers.values() if isinstance(value, float))
