@@ -43,6 +43,8 @@ from zmart_stream.domain.signals import (
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
 from zmart_stream.scoring.registry import build_scorers
+from zmart_stream.signals import processor
+from zmart_stream.signals.answer import answer_to
 
 SIGNALS = (SignalReceived, SignalRejected, SignalRepeated, SignalEvaluated, SignalDecided, SignalEnded, SignalSettled)
 
@@ -237,6 +239,50 @@ def test_the_same_signal_twice_acts_once() -> None:
     assert [type(message) for message in told] == [SignalRepeated, CommandDone]
     again = engine.process(signal(engine.now + 2 * NS, symbol=symbol))  # 61 s after the first
     assert one(SignalReceived, again).signal.id != repeated.signal_id
+
+
+def test_what_is_sent_again_gets_the_first_answer_as_it_stands_by_now() -> None:
+    engine, _ = started(core())
+    engine.process(Pause(ts=engine.now, request_id="p"))
+    symbol, expires = outside(engine), engine.now + 60 * NS
+    sent = signal(engine.now, symbol=symbol, idempotency_key="k", expires_at=expires)
+    waits = answer_to(engine.process(sent))
+    assert answer_to(engine.process(sent)) == {**waits, "repeated": True}
+    feed(engine, [Resume(ts=engine.now, request_id="q"), Tick(ts=engine.now + NS)])
+    later = msgspec.structs.replace(sent, ts=expires + HOUR)
+    again = answer_to(engine.process(later))
+    ended, decision = engine.signal(waits["signal_id"])["ended"], engine.signal(waits["signal_id"])["decision"]
+    assert (again["status"], again["repeated"], again["change_id"]) == ("acted", True, ended["change_id"])
+    assert (again["reason"], again["decision"]["reason"]) == ("replace", "approved")
+    assert (again["decision"]["dissent"], again["decision"]["spoke"]) == (decision["dissent"], 3)
+    assert again["decision"]["symbol_out"] == decision["plan"]["symbol_out"] is not None
+    fresh = msgspec.structs.replace(later, idempotency_key=None)
+    assert one(SignalRejected, engine.process(fresh)).problems[0].field == "expires_at", (
+        "without the key it is too late"
+    )
+
+
+def test_a_full_waiting_room_refuses_the_next_signal_and_not_one_that_waits_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processor, "MOST_WAITING", 2)
+    engine, _ = started(core())
+    engine.process(Pause(ts=engine.now, request_id="p"))
+    first = signal(engine.now, idempotency_key="k", signal_type="ONE")
+    second = signal(engine.now, signal_type="TWO")
+    feed(engine, [first, second])
+    refused = one(SignalRejected, engine.process(signal(engine.now, signal_type="THREE")))
+    assert (refused.problems[0].code, refused.problems[0].value) == ("backlog", 2)
+    assert "paused" in refused.problems[0].rule
+    assert [one(SignalRepeated, engine.process(each)).by for each in (first, second)] == ["key", "content"]
+
+
+def test_two_bots_of_one_token_may_count_alike() -> None:
+    engine, _ = started(core(sure(0.2)))
+    told = feed(engine, [signal(engine.now, source_name=name, idempotency_key="1") for name in ("one", "two")])
+    assert len(of(SignalReceived, told)) == 2
+    told = feed(engine, [signal(engine.now + HOUR, source_name=name, idempotency_key="1") for name in ("one", "two")])
+    assert [m.signal_id for m in of(SignalRepeated, told)] == [s["signal"]["id"] for s in engine.signals()][::-1]
 
 
 def test_a_key_gives_the_first_answer_whatever_else_is_said_for_a_day() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmart_stream.domain.signals import Decision, Plan, Signal
+from zmart_stream.domain.signals import Decision, Plan, Signal, SignalEnded
 from zmart_stream.signals import register as module
 from zmart_stream.signals.register import MOST_ANSWERS, MOST_SOURCES, Register, content_of
 
@@ -31,6 +31,16 @@ def signal(n: int, ts: int, **other: Any) -> Signal:
         expires=ts + NS,
     )
     return msgspec.structs.replace(plain, **other)
+
+
+def repeated(register: Register, sent: Signal, dedupe_ns: int) -> tuple[str, str] | None:
+    """Id of the signal that `sent` repeats, and by what."""
+    key = sent.idempotency_key
+    by_key = None if key is None else register.keyed((sent.owner, sent.source, key), sent.received)
+    if by_key is not None:
+        return by_key.id, "key"
+    by_content = register.same(sent, dedupe_ns)
+    return None if by_content is None else (by_content.id, "content")
 
 
 def decision(plan: Plan) -> Decision:
@@ -59,6 +69,7 @@ def decision(plan: Plan) -> Decision:
             st.sampled_from(["A", "B"]),
             st.sampled_from([None, "k", "l"]),
             st.sampled_from([None, "C1"]),
+            st.sampled_from(["bot", "other"]),
             st.booleans(),
         ),
         max_size=60,
@@ -66,14 +77,15 @@ def decision(plan: Plan) -> Decision:
 )
 def test_the_first_answer_again_exactly_when_the_key_or_the_content_was_there(calls: list[Any]) -> None:
     register, ts, past = Register(), 0, list[Signal]()
-    for n, (seconds, owner, kind, key, symbol, restart) in enumerate(calls):
+    for n, (seconds, owner, kind, key, symbol, bot, restart) in enumerate(calls):
         ts += seconds * NS
-        sent = signal(n, ts, owner=owner, source=f"bot-{owner}", signal_type=kind, idempotency_key=key, symbol=symbol)
-        by_key = [s for s in past if key is not None and (s.owner, s.idempotency_key) == (owner, key)]
+        source = f"{bot}-{owner}"
+        sent = signal(n, ts, owner=owner, source=source, signal_type=kind, idempotency_key=key, symbol=symbol)
+        by_key = [s for s in past if key is not None and (s.source, s.idempotency_key) == (source, key)]
         by_content = [s for s in past if content_of(s) == content_of(sent) and ts - s.received < 60 * NS]
         expected = (by_key[-1].id, "key") if by_key else (by_content[-1].id, "content") if by_content else None
-        found = register.repeated(sent, 60 * NS)
-        assert (None if found is None else (found[0].id, found[1])) == expected
+        found = repeated(register, sent, 60 * NS)
+        assert found == expected
         if found is None:
             assert register.refusal(sent.source, owner) is None
             register.put(sent, 60 * NS)
@@ -114,14 +126,12 @@ def test_memory_is_bounded_by_count_by_a_day_and_by_the_window() -> None:
     for n in range(MOST_ANSWERS + 500):
         register.put(signal(n, n, signal_type=f"T{n}", idempotency_key=f"k{n}"), 60 * NS)
     assert len(register) == MOST_ANSWERS
-    assert register.repeated(signal(9, MOST_ANSWERS, signal_type="T0", idempotency_key="k0"), 60 * NS) is None
-    found = register.repeated(signal(9, MOST_ANSWERS, idempotency_key="k600"), 60 * NS)
-    assert found is not None
-    assert found[0].id == f"{600:08d}"
+    assert repeated(register, signal(9, MOST_ANSWERS, signal_type="T0", idempotency_key="k0"), 60 * NS) is None
+    assert repeated(register, signal(9, MOST_ANSWERS, idempotency_key="k600"), 60 * NS) == (f"{600:08d}", "key")
     for n in range(2 * MOST_ANSWERS):
         register.put(signal(10**6 + n, NS + n, signal_type=f"T{n}"), 60 * NS)
     assert len(register) == 2 * MOST_ANSWERS, "a flood without keys drives no key out"
-    assert register.repeated(signal(9, 3600 * NS, idempotency_key="k600"), 60 * NS) is not None
+    assert repeated(register, signal(9, 3600 * NS, idempotency_key="k600"), 60 * NS) is not None
     register.put(signal(10**7, 62 * NS), 60 * NS)
     assert len(register) == MOST_ANSWERS + 1
     register.put(signal(10**8, module.KEPT_NS * 2), 60 * NS)
@@ -135,14 +145,15 @@ def test_a_snapshot_says_how_each_signal_stands_by_now_also_in_the_second() -> N
         register.put(signal(n, n, idempotency_key=f"k{n}"), 60 * NS)
     register.decided("00000001", "approved", decision(plan))
     register.snapshot()
-    register.ended("00000001", "acted")
+    register.ended(SignalEnded(ts=9, signal_id="00000001", status="acted", reason="add", change_id="c"))
     restored = Register()
     restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(register.snapshot())))
     answer = restored.get("00000001")
     assert answer is not None
     assert (answer.status, answer.approved, answer.p, answer.action, answer.symbol) == ("acted", True, 0.7, "ADD", "C1")
+    assert (answer.verdict, answer.reason, answer.change_id, answer.spoke) == ("approved", "add", "c", 3)
     assert restored.snapshot() == register.snapshot()
-    assert [restored.repeated(signal(9, 9, idempotency_key=f"k{n}"), 0) is not None for n in range(4)] == [
+    assert [repeated(restored, signal(9, 9, idempotency_key=f"k{n}"), 0) is not None for n in range(4)] == [
         True,
         True,
         True,

@@ -156,6 +156,14 @@ class SignalRepeated(Message, frozen=True, kw_only=True, gc=False):
     p: float | None
     action: Action | None
     symbol: str | None
+    symbol_out: str | None = None
+    spoke: int | None = None
+    veto: str | None = None
+    dissent: float | None = None
+    verdict: str = ""  # the decision's reason
+    reason: str = ""  # of the newest step
+    detail: str = ""
+    change_id: str | None = None
 
 
 class SignalEvaluated(Message, frozen=True, kw_only=True, gc=False):

@@ -23,7 +23,8 @@ Answer = dict[str, Any]
 def answer_to(cascade: Sequence[Message]) -> Answer:
     """The cascade of an accepted SubmitSignal as built-in values: signal_id, status, decision, opinions, end.
 
-    A signal that waits is `received`, without a decision. A repeated one has the first one's answer and no opinions.
+    A signal that waits is `received`, without a decision. A repeated one has the first one's answer as it stands by
+    now, but for the opinions, which the store has.
     """
     which = next((message.detail for message in cascade if isinstance(message, CommandDone)), "")
     told: Answer = {
@@ -86,13 +87,20 @@ def _decided(message: SignalDecided) -> Answer:
 def _repeated(message: SignalRepeated) -> Answer:
     verdict = {
         "approved": message.approved,
+        "reason": message.verdict,
         "consensus": message.p,
         "action": message.action,
         "symbol": message.symbol,
+        "symbol_out": message.symbol_out,
+        "dissent": message.dissent,
+        "spoke": message.spoke,
+        "veto": message.veto,
     }
     return {
         "status": message.status,
         "repeated": True,
-        "reason": f"same_{message.by}",
         "decision": None if message.approved is None else verdict,
+        "reason": message.reason,
+        "detail": message.detail,
+        "change_id": message.change_id,
     }

@@ -22,7 +22,7 @@ from zmart_stream.domain.signals import (
 )
 from zmart_stream.signals.outcomes import Outcomes
 from zmart_stream.signals.records import Records
-from zmart_stream.signals.register import Register
+from zmart_stream.signals.register import Answer, Register
 from zmart_stream.signals.scorecard import Scorecards
 from zmart_stream.signals.statistics import Statistics
 from zmart_stream.signals.validation import NS, data_bytes
@@ -67,9 +67,10 @@ class SignalBook:
         """Take over a step of a signal's life. Raises KeyError for any other message."""
         self._take[type(message)](message)
 
-    def repeated(self, signal: Signal) -> None:
+    def repeated(self, first: Answer) -> None:
         """A signal came again."""
-        self.statistics.count("repeated", signal)
+        owner, source, _, signal_type, _ = first.content
+        self.statistics.repeated((owner, source), signal_type)
 
     @property
     def next_expiry(self) -> int | None:
@@ -168,7 +169,7 @@ class SignalBook:
     def _ended(self, message: SignalEnded) -> None:
         waited = self._wait_no_longer(message.signal_id)
         self.statistics.because(message.reason)
-        self.register.ended(message.signal_id, message.status)
+        self.register.ended(message)
         record = self.records.get(message.signal_id)
         if record is None:
             return

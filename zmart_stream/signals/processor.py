@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -38,6 +38,7 @@ from zmart_stream.signals.book import SignalBook
 from zmart_stream.signals.consensus import prior_of, verdict, weigh
 from zmart_stream.signals.panel import Panel
 from zmart_stream.signals.planning import plan_for
+from zmart_stream.signals.register import Answer
 from zmart_stream.signals.registry import Seat
 from zmart_stream.signals.submission import signal_of
 from zmart_stream.signals.validation import problems
@@ -108,20 +109,32 @@ class SignalProcessor:
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def submit(self, command: SubmitSignal) -> SignalReceived | SignalRejected | SignalRepeated:
-        """A signal came: received, rejected with every rule it breaks, or the first answer again."""
+        """A signal came: received, rejected with every rule it breaks, or the first answer again.
+
+        A key is looked up before anything is judged: what was valid when it came first may have expired by now, and
+        its sender has to learn what became of it all the same.
+        """
+        register = self.book.register
+        if command.idempotency_key is not None:
+            first = register.keyed((command.owner, command.source_name, command.idempotency_key), command.ts)
+            if first is not None:
+                return self._repeated(first, command, "key")
         wrong = problems(command, self._desk.find, max_data_bytes=self._settings.max_data_bytes)
         signal = signal_of(command, self._desk, self._settings, is_valid=not wrong)
-        if not wrong and (refusal := self._refusal(signal)) is not None:
-            wrong = [refusal]
-        request_id = command.request_id
+        if not wrong and (taken := register.refusal(signal.source, signal.owner)) is not None:
+            wrong = [taken]
+        if not wrong:
+            first = register.same(signal, int(self._settings.dedupe_s * NS))
+            if first is not None:
+                return self._repeated(first, command, "content")
+            wrong = self._backlog()
         if wrong:
-            rejected = SignalRejected(ts=command.ts, signal=signal, problems=tuple(wrong), request_id=request_id)
+            rejected = SignalRejected(
+                ts=command.ts, signal=signal, problems=tuple(wrong), request_id=command.request_id
+            )
             self.book.apply(rejected)
             return rejected
-        answer = self._repeated(signal, request_id)
-        if answer is not None:
-            return answer
-        received = SignalReceived(ts=command.ts, signal=signal, request_id=request_id)
+        received = SignalReceived(ts=command.ts, signal=signal, request_id=command.request_id)
         self.book.apply(received)
         return received
 
@@ -243,26 +256,19 @@ class SignalProcessor:
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
-    def _refusal(self, signal: Signal) -> Problem | None:
-        """What stands against a valid signal: another token's source, or too many that wait."""
-        refusal = self.book.register.refusal(signal.source, signal.owner)
-        if refusal is not None:
-            return refusal
+    def _backlog(self) -> list[Problem]:
+        """Whether too many signals wait for one more."""
         if len(self.book.waiting) < MOST_WAITING and self.book.waiting_bytes < MOST_WAITING_BYTES:
-            return None
+            return []
         rule = f"at most {MOST_WAITING} signals wait ({self._desk.waits_for() or 'their turn'})"
-        return Problem(field="signal", value=len(self.book.waiting), rule=rule, code="backlog")
+        return [Problem(field="signal", value=len(self.book.waiting), rule=rule, code="backlog")]
 
-    def _repeated(self, signal: Signal, request_id: str) -> SignalRepeated | None:
-        found = self.book.register.repeated(signal, int(self._settings.dedupe_s * NS))
-        if found is None:
-            return None
-        first, by = found
-        self.book.repeated(signal)
+    def _repeated(self, first: Answer, command: SubmitSignal, by: Literal["key", "content"]) -> SignalRepeated:
+        self.book.repeated(first)
         return SignalRepeated(
-            ts=signal.received,
+            ts=command.ts,
             signal_id=first.id,
-            request_id=request_id,
+            request_id=command.request_id,
             by=by,
             first=first.first,
             status=first.status,
@@ -270,6 +276,14 @@ class SignalProcessor:
             p=first.p,
             action=first.action,
             symbol=first.symbol,
+            symbol_out=first.symbol_out,
+            spoke=first.spoke,
+            veto=first.veto,
+            dissent=first.dissent,
+            verdict=first.verdict,
+            reason=first.reason,
+            detail=first.detail,
+            change_id=first.change_id,
         )
 
     def _take_turn(self) -> bool:

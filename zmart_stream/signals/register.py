@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from zmart_stream.domain.signals import Action, Decision, Problem, Signal, Status
+from zmart_stream.domain.signals import Action, Decision, Problem, Signal, SignalEnded, Status
 from zmart_stream.signals.packed import joined, opened, packed
 
 NS = 1_000_000_000
@@ -22,6 +22,8 @@ MOST_SOURCES = 200
 
 MOST_SOURCES_OF_ALL = 2000
 Content = tuple[str, str, str, str, str]
+Key = tuple[str, str, str]
+"""Owner, source, idempotency key: two bots of one token may count alike."""
 
 
 class Answer(msgspec.Struct, kw_only=True, array_like=True, gc=False):
@@ -37,6 +39,14 @@ class Answer(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     p: float | None = None
     action: Action | None = None
     symbol: str | None = None
+    symbol_out: str | None = None
+    spoke: int | None = None
+    veto: str | None = None
+    dissent: float | None = None
+    verdict: str = ""  # the decision's reason
+    reason: str = ""  # of the newest step
+    detail: str = ""
+    change_id: str | None = None
 
 
 _answer = msgspec.msgpack.Decoder(Answer).decode
@@ -59,7 +69,7 @@ class Register:
         self._answers: dict[str, bytes] = {}  # by id, in the order of arrival
         self._keyed: deque[tuple[int, str]] = deque()  # (first, id), oldest first
         self._others: deque[tuple[int, str]] = deque()
-        self._keys: dict[tuple[str, str], str] = {}
+        self._keys: dict[Key, str] = {}
         self._contents: dict[Content, str] = {}
 
     def __len__(self) -> int:
@@ -86,16 +96,15 @@ class Register:
         self._counts[holder] -= 1
         return True
 
-    def repeated(self, signal: Signal, dedupe_ns: int) -> tuple[Answer, Literal["key", "content"]] | None:
-        """The signal that `signal` repeats: the same key of the same owner, or the same content within `dedupe_ns`."""
-        if signal.idempotency_key is not None:
-            found = self.get(self._keys.get((signal.owner, signal.idempotency_key), ""))
-            if found is not None and signal.received - found.first < KEPT_NS:
-                return found, "key"
+    def keyed(self, key: Key, ts: int) -> Answer | None:
+        """The signal that came with `key` within the day before `ts` (ns)."""
+        found = self.get(self._keys.get(key, ""))
+        return found if found is not None and ts - found.first < KEPT_NS else None
+
+    def same(self, signal: Signal, dedupe_ns: int) -> Answer | None:
+        """The signal of the same content that came within `dedupe_ns` before `signal`."""
         found = self.get(self._contents.get(content_of(signal), ""))
-        if found is not None and signal.received - found.first < dedupe_ns:
-            return found, "content"
-        return None
+        return found if found is not None and signal.received - found.first < dedupe_ns else None
 
     def put(self, signal: Signal, dedupe_ns: int) -> None:
         """Remember an accepted signal, and drop what is past `dedupe_ns`, a day or the bound."""
@@ -122,18 +131,21 @@ class Register:
 
     def decided(self, signal_id: str, status: Status, decision: Decision) -> None:
         """A signal was decided."""
-        answer = self.get(signal_id)
+        answer, plan = self.get(signal_id), decision.plan
         if answer is not None:
             answer.status, answer.approved, answer.p = status, decision.approved, decision.p
-            answer.action, answer.symbol = decision.plan.action, decision.plan.symbol
+            answer.action, answer.symbol, answer.symbol_out = plan.action, plan.symbol, plan.symbol_out
+            answer.spoke, answer.veto, answer.dissent = decision.spoke, decision.veto, decision.dissent
+            answer.verdict = answer.reason = decision.reason
             self._answers[signal_id] = packed(answer)
 
-    def ended(self, signal_id: str, status: Status) -> None:
+    def ended(self, message: SignalEnded) -> None:
         """A signal is through."""
-        answer = self.get(signal_id)
+        answer = self.get(message.signal_id)
         if answer is not None:
-            answer.status = status
-            self._answers[signal_id] = packed(answer)
+            answer.status, answer.change_id = message.status, message.change_id
+            answer.reason, answer.detail = message.reason, message.detail
+            self._answers[message.signal_id] = packed(answer)
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as built-in values."""
@@ -155,7 +167,7 @@ class Register:
         if answer.key is None:
             self._others.append((answer.first, answer.id))
         else:
-            self._keys[answer.owner, answer.key] = answer.id
+            self._keys[answer.owner, answer.content[1], answer.key] = answer.id
             self._keyed.append((answer.first, answer.id))
 
     def _forget(self, order: deque[tuple[int, str]], until: int) -> None:
@@ -164,5 +176,8 @@ class Register:
             dropped = _answer(self._answers.pop(order.popleft()[1]))
             if self._contents.get(dropped.content) == dropped.id:
                 del self._contents[dropped.content]
-            if dropped.key is not None and self._keys.get((dropped.owner, dropped.key)) == dropped.id:
-                del self._keys[dropped.owner, dropped.key]
+            if dropped.key is None:
+                continue
+            key = dropped.owner, dropped.content[1], dropped.key
+            if self._keys.get(key) == dropped.id:
+                del self._keys[key]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from zmart_stream.domain.signals import Signal, SignalSettled
+from zmart_stream.domain.signals import Signal, SignalSettled, Status
 
 MOST_TYPES = 200
 OTHER = "OTHER"
@@ -57,9 +57,13 @@ class Statistics:
         self._reasons: dict[str, int] = {}
         self._latency = {stage: Latency() for stage in STAGES}
 
-    def count(self, what: str, signal: Signal) -> None:
-        """A signal reached `what`: a status, or "repeated"."""
+    def count(self, what: Status, signal: Signal) -> None:
+        """A signal reached a status."""
         self._add(what, (signal.owner, signal.source), signal.signal_type)
+
+    def repeated(self, whose: tuple[str, str], signal_type: str) -> None:
+        """A signal of this owner and source, first sent as this type, came again."""
+        self._add("repeated", whose, signal_type)
 
     def refused(self, signal_type: str) -> None:
         """A rejected signal; its source is not counted, as anybody may invent one."""
