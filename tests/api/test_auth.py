@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from tests.api.desk import desk
+from tests.api.desk import desk, exchange
 from zmart_stream.api.auth import AuthSettings, is_loopback
+from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits
 
 LOOPBACK = AuthSettings()
@@ -210,6 +211,37 @@ def test_other_names_are_not(host, path, tmp_path) -> None:
         async with desk(tmp_path) as at:
             found = await at.ask("GET", path, f"Host: {host}")
             assert (found.status, found.code) in ((421, "wrong_host"), (400, "bad_request"))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("http://evil.example{path}", 421), ("http://127.0.0.1:{port}{path}", 200)]
+)
+def test_a_target_with_a_host_of_its_own_goes_by_that(target, status, tmp_path) -> None:
+    """Of two names a proxy may have judged the other one."""
+
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            said = target.format(port=at.port, path=f"{PREFIX}/portfolio")
+            head = f"GET {said} HTTP/1.1\r\nHost: 127.0.0.1:{at.port}\r\nConnection: close\r\n\r\n"
+            assert (await exchange(at.port, head.encode())).status == status
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("line", ["X-Forwarded-For: 203.0.113.5", "forwarded: for=203.0.113.5", "X-Real-IP: 127.0.0.1"])
+def test_behind_a_proxy_that_nobody_told_of_loopback_grants_nothing(line, tmp_path) -> None:
+    """It runs on this machine, so that everybody who comes through it has a loopback address."""
+
+    async def scenario() -> None:
+        async with desk(tmp_path, auth=OPEN) as at:
+            _, token = at.tokens.create("anna", ("read",))
+            for call in (READ, WRITE):
+                assert (await at.ask(*call, line)).code == "unauthorised"
+            assert (await at.ask(*READ, line, token=token)).status == 200
+            assert (await at.ask(*WRITE, line, token=token)).code == "scope_missing"
+            assert not at.counter.taken
 
     asyncio.run(scenario())
 

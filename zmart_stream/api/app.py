@@ -15,7 +15,7 @@ from zmart_stream.api import problems
 from zmart_stream.api.access import AccessLog, route_of
 from zmart_stream.api.addresses import FREQTRADE
 from zmart_stream.api.alert_meaning import AlertSettings
-from zmart_stream.api.auth import Authenticator, AuthSettings, Names
+from zmart_stream.api.auth import Authenticator, AuthSettings, Names, refuse_token_in_query
 from zmart_stream.api.calls import Door, Route, Services, endpoint, json_reply
 from zmart_stream.api.connections import Gate, GatedHandler
 from zmart_stream.api.exchange_names import Exchange
@@ -168,7 +168,7 @@ def _outer(names: Names) -> Middleware:
         try:
             names.check(request)
             if request.path != FREQTRADE:
-                Authenticator.refuse_token_in_query(request)
+                refuse_token_in_query(request)
             return await handler(request)
         except (RequestError, CommandRefusedError, ConfigError, StorageError, web.HTTPException) as error:
             return problems.of_error(error)

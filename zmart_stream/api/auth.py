@@ -25,6 +25,9 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK = "loopback"
 """Owner of what callers on this machine send without a token."""
 
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+"""Headers by which a proxy tells that somebody else asks."""
+
 _IN_QUERY = ("token", "access_token", "api_key")
 _HOST = re.compile(r"^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$", re.IGNORECASE)
 _BEARER = re.compile(r"^Bearer +([A-Za-z0-9._~+/=-]{1,256})$", re.IGNORECASE)
@@ -86,9 +89,8 @@ class Authenticator:
 
     def caller(self, request: web.Request) -> Caller:
         """The caller; one without a token has what a loopback address grants, or nothing."""
-        self.refuse_token_in_query(request)
         address = self.address(request)
-        granted = self._granted(address)
+        granted = self._granted(request, address)
         headers = request.headers.getall("Authorization", [])
         if headers:
             found = self._holder(headers, address, granted)
@@ -96,12 +98,6 @@ class Authenticator:
             found = Caller(f"address:{address}", LOOPBACK if granted else "nobody", granted)
         request[WHO] = found.name
         return found
-
-    @staticmethod
-    def refuse_token_in_query(request: web.Request) -> None:
-        """Raises RequestError unauthorised, whether the token is right or wrong."""
-        if any(name in request.query for name in _IN_QUERY):
-            raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
 
     def holder_of(self, request: web.Request, secret: str, scope: UrlScope) -> Caller:
         """The caller of a route whose secret stands in its address; they have that scope and nothing else.
@@ -131,8 +127,11 @@ class Authenticator:
         found = getattr(found, "ipv4_mapped", None) or found
         return any(found in network for network in self._networks)
 
-    def _granted(self, address: str) -> frozenset[Scope]:
+    def _granted(self, request: web.Request, address: str) -> frozenset[Scope]:
+        """What needs no token. Behind a proxy of this machine that nobody told us of, everybody has its address."""
         if not self._settings.is_loopback or not is_loopback(address):
+            return frozenset()
+        if any(name in request.headers for name in FORWARDED):
             return frozenset()
         return IMPLIED["operate"] if self._settings.open_loopback else IMPLIED["read"]
 
@@ -178,13 +177,20 @@ class Names:
         """Raises RequestError for a name that is not ours, or a page that has no business here."""
         hosts = request.headers.getall("Host", [])
         match = _HOST.match(hosts[0]) if len(hosts) == 1 else None
-        if match is None or _bare(match[1]) not in self._hosts:
+        # a target may have a host of its own, which proxies go by
+        if match is None or not {_bare(match[1]), _bare(request.host or "")} <= self._hosts:
             raise RequestError("wrong_host", "the Host header names another server; see api.allowed_hosts")
         own = f"://{hosts[0]}".lower()
         for origin in request.headers.getall("Origin", []):
             said = origin.lower()
             if said not in (f"http{own}", f"https{own}") and said not in self._origins:
                 raise RequestError("origin_refused", "this page may not ask here; see api.allowed_origins")
+
+
+def refuse_token_in_query(request: web.Request) -> None:
+    """Raises RequestError unauthorised, whether the token is right or wrong."""
+    if any(name in request.query for name in _IN_QUERY):
+        raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
 
 
 def is_loopback(address: str) -> bool:
