@@ -320,6 +320,25 @@ def test_the_description_is_served_and_head_is_answered(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_the_description_is_made_once_and_the_loop_goes_on_meanwhile(tmp_path: Path, monkeypatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def slow(*_: object, **__: object) -> dict[str, str]:
+        threads.append(threading.current_thread())
+        return {"openapi": "3.1.0"}
+
+    monkeypatch.setattr(pages, "describe", slow)
+
+    async def scenario() -> None:
+        async with desk(tmp_path) as at:
+            found = await asyncio.gather(*(at.ask("GET", "/openapi.json") for _ in range(5)))
+            assert [answer.json for answer in found] == [{"openapi": "3.1.0"}] * 5
+            assert len(threads) == 1
+            assert threading.main_thread() not in threads
+
+    asyncio.run(scenario())
+
+
 async def head(at: Desk, path: str) -> bytes:
     """All that comes back for HEAD."""
     where = path if path.startswith("/") else f"{PREFIX}/{path}"

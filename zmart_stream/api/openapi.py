@@ -40,6 +40,12 @@ class Problem(Row):
     code: str
 
 
+def described(routes: Sequence[Route]) -> set[type[BaseModel]]:
+    """Every model that the description is made from."""
+    ours = {model for route in routes for model in (route.reply, route.body, route.query) if model is not None}
+    return {Problem, *ours, *(about.query for about in endless.ABOUT.values())}
+
+
 def describe(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
     """The whole description, JSON-ready."""
     models = {model for route in routes for model in (route.reply, route.body) if model is not None}

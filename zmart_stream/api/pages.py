@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from zmart_stream import __version__
 from zmart_stream.api.calls import Route
-from zmart_stream.api.openapi import describe
+from zmart_stream.api.openapi import describe, described
 
 _STATIC = Path(__file__).parent / "static"
 _FILES = {
@@ -25,17 +25,36 @@ _FILES = {
 def add_pages(app: web.Application, routes: Sequence[Route]) -> None:
     """Serve the description and the page that shows it; they tell nothing of this daemon and need no token."""
 
-    @cache
-    def description() -> bytes:
-        """Made at its first reading: a start does not wait for it."""
-        return msgspec.json.encode(describe(routes, version=__version__))
+    description = _Description(routes)
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=description(), content_type="application/json")
+        return web.Response(body=await description.get(), content_type="application/json")
 
     app.router.add_get("/openapi.json", openapi)
     for path, (name, kind) in _FILES.items():
         app.router.add_get(path, _file(_STATIC / name, kind))
+
+
+class _Description:
+    """The OpenAPI description, made at its first reading: neither a start nor the event loop waits for it."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._turn = asyncio.Lock()
+        self._made = b""
+
+    async def get(self) -> bytes:
+        """JSON."""
+        async with self._turn:
+            if not self._made:
+                for model in described(self._routes):  # here: a model that validates meanwhile is not built twice
+                    model.model_rebuild()
+                    await asyncio.sleep(0)
+                self._made = await asyncio.to_thread(self._make)
+        return self._made
+
+    def _make(self) -> bytes:
+        return msgspec.json.encode(describe(self._routes, version=__version__))
 
 
 def _file(path: Path, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

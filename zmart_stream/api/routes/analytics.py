@@ -27,6 +27,7 @@ from zmart_stream.domain.events import change_told, iso
 from zmart_stream.domain.portfolio import EquityMarked
 from zmart_stream.domain.ports import ChangesAsked
 from zmart_stream.portfolio.account import UNIT
+from zmart_stream.portfolio.weights import hrp
 
 
 async def statistics(call: Call) -> dict[str, Any]:
@@ -62,6 +63,8 @@ async def optimize(call: Call) -> dict[str, Any]:
     """Present weights, and what each optimiser would make of them; changes nothing."""
     asked = call.asked(OptimizeQuery).optimiser
     names: tuple[str, ...] = get_args(Optimiser) if asked is None else (asked,)
+    if "hrp" in names:
+        await asyncio.to_thread(hrp.trees)
     found: dict[str, Any] = {}
     proposals = []
     for name in names:

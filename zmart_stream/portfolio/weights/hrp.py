@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
 from zmart_stream.portfolio.constraints import Region
@@ -35,18 +37,26 @@ def leaf_order(covariance: FloatArray) -> list[int]:
     """Places of the holdings along the tree: neighbours move alike."""
     if len(covariance) < 3:
         return list(range(len(covariance)))
-    # SciPy's trees cost 0.2 s to import: only who chose this optimiser pays
-    from scipy.cluster import hierarchy  # noqa: PLC0415 - SciPy stays off the start path
-    from scipy.spatial.distance import squareform  # noqa: PLC0415 - SciPy stays off the start path
-
+    hierarchy, distances = trees()
     volatility = np.sqrt(np.diagonal(covariance))
     correlation = np.clip(covariance / np.multiply.outer(volatility, volatility), -1.0, 1.0)
     distance = np.sqrt(0.5 * (1.0 - correlation))
     np.fill_diagonal(distance, 0.0)
-    condensed = squareform(distance, checks=False)
+    condensed = distances.squareform(distance, checks=False)
     tree = hierarchy.optimal_leaf_ordering(hierarchy.linkage(condensed, method="ward"), condensed)
     order: list[int] = hierarchy.leaves_list(tree).tolist()
     return order
+
+
+def trees() -> tuple[ModuleType, ModuleType]:
+    """SciPy's trees and distances. The first call imports them, half a second: only who asks for this optimiser pays.
+
+    Who has an event loop to keep turning calls it on a thread before.
+    """
+    from scipy.cluster import hierarchy  # noqa: PLC0415 - SciPy stays off the start path
+    from scipy.spatial import distance  # noqa: PLC0415 - SciPy stays off the start path
+
+    return hierarchy, distance
 
 
 def _split(covariance: FloatArray, region: Region, halves: tuple[list[int], list[int]], weight: float) -> float:
