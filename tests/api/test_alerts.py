@@ -115,6 +115,29 @@ def test_aliases_and_forms_whatever_the_content_type(
     with_hook(tmp_path, scenario)
 
 
+def test_a_strategy_told_as_an_object_counts_as_if_it_stood_beside_it(tmp_path: Path) -> None:
+    """As in the message that many copy, which has a key of its own for each placeholder of the strategy."""
+    inside = {"order_action": "sell", "order_id": "Exit", "market_position": "flat", "prev_market_position": "long"}
+    alert = {"passphrase": "x", "ticker": "ETHUSDT.P", "bar": {"open": 1.5}, "strategy": {**inside, "secret": "y"}}
+
+    async def scenario(hook: Hook) -> None:
+        taken = await hook.signal(alert)
+        assert (taken.symbol, taken.signal_direction, taken.source_name) == ("ETHUSDTM", "SELL", "tv")
+        assert isinstance(taken.signal_data["strategy"], dict)
+        assert taken.signal_data["strategy"] == inside, "kept as it came, but for what may be a secret"
+        beside = await hook.signal({**alert, "order_id": "Other", "strategy_id": "RSI", "time": "1"})
+        same = await hook.signal({**alert, "strategy_id": "RSI", "time": "1"})
+        assert beside.source_name == "tv: RSI"
+        assert beside.idempotency_key != same.idempotency_key, "what stands beside it counts"
+        cover = {**inside, "order_action": "buy", "prev_market_position": "short"}
+        assert (await hook.fire({**alert, "strategy": cover})).json["status"] == "ignored"
+        refused = (await hook.fire({**alert, "strategy": {"order_action": "hodl"}})).json
+        assert (refused["code"], refused["problems"][0]["field"]) == ("bad_alert", "strategy.order_action")
+        assert "text is wanted" in (await hook.fire({**alert, "ticker": 5})).json["detail"]
+
+    with_hook(tmp_path, scenario)
+
+
 def test_figures_are_shares_or_percent_and_defaults_are_settings(tmp_path: Path) -> None:
     async def scenario(hook: Hook) -> None:
         told = await hook.signal("buy BTCUSDT strength=70 confidence=0.6 signal_type=breakout expires_in_s=120")

@@ -166,6 +166,9 @@ def test_a_warm_core_judges_refuses_and_repeats(seed: int, tmp_path: Path) -> No
         assert (unknown.code, unknown.json["suggestions"][0]) == ("unknown_symbol", symbol)
         assert f"no contract {symbol}M is listed; did you mean {symbol}" in unknown.json["detail"]
         assert [problem["field"] for problem in unknown.json["problems"]] == ["signal_strength", "symbol"]
+        hook = f"integrations/tradingview/{at.tokens.create('tv', ['tradingview'])[1]}"
+        alert = await at.ask("POST", hook, body=f"buy {symbol}M".encode())
+        assert (alert.code, alert.json["suggestions"][0]) == ("unknown_symbol", symbol)
         assert (await send(at, {**GOOD, "signal_data": {"a": "x" * 20_000}})).code == "too_large"
         other = at.tokens.create("other", ["signal"])[1]
         assert (await send(at, GOOD, token=other)).code == "source_taken"
@@ -177,7 +180,7 @@ def test_a_warm_core_judges_refuses_and_repeats(seed: int, tmp_path: Path) -> No
         assert (await send(at, {**GOOD, "signal_type": "OLD"})).code == "source_taken"
         await at.ask("POST", path, "Content-Type: application/json", body=released)
         counts = (await at.ask("GET", "signals/statistics")).json
-        assert (counts["total"]["received"], counts["total"]["repeated"], counts["total"]["rejected"]) == (3, 1, 5)
+        assert (counts["total"]["received"], counts["total"]["repeated"], counts["total"]["rejected"]) == (3, 1, 6)
         whole = (await at.ask("GET", f"signals/{first}")).json["signal"]
         assert (whole["source_name"], whole["submitted_by"], whole["symbol"]) == ("S", "anna", symbol)
         assert [step["status"] for step in whole["steps"]][:2] == ["received", "evaluated"]

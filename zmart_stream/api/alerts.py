@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 from pydantic import ValidationError
 
-from zmart_stream.api.intake import decoded
+from zmart_stream.api.intake import decoded, rule_of
 from zmart_stream.api.models.alerts import AlertBody
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.signals.validation import shown
@@ -25,6 +25,14 @@ OCTOBOT_KEYS = ("EXCHANGE", "SYMBOL", "SIGNAL")
 OCTOBOT_SIGNALS = ("BUY", "SELL", "CANCEL")
 DEEPEST = 16
 FORMS = 'a JSON object, KEY=VALUE by line or ";", or words such as: buy BTCUSDT strength=70'
+
+IN_STRATEGY = {
+    "order_action": "action",
+    "order_id": "order_id",
+    "market_position": "market_position",
+    "prev_market_position": "prev_market_position",
+}
+"""What messages tell in an object `strategy` that has a key for each placeholder, and where it counts."""
 
 _PLACEHOLDER = re.compile(r"\{\{[^{}]{0,64}\}\}")
 _BEGINS_WITH_PAIR = re.compile(r"[;\s]*[A-Za-z][A-Za-z0-9_.-]*\s*=", re.ASCII)
@@ -110,13 +118,17 @@ def _alert(members: list[tuple[str, Any]]) -> AlertBody:
         written[low] = key
         if low not in SECRET_KEYS and value != "":  # a placeholder may be filled with nothing
             fields[low] = _clean(key, value)
+    if isinstance(inside := fields.get("strategy"), dict):
+        for key, meaning in IN_STRATEGY.items():
+            if meaning not in fields and inside.get(key, "") != "":
+                fields[meaning], written[meaning] = inside[key], f"strategy.{key}"
     try:
         alert = AlertBody.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "body"
         value = fields.get(key)
-        refuse(written.get(key, key), value if isinstance(value, str | int | float) else None, first["msg"])
+        refuse(written.get(key, key), value if isinstance(value, str | int | float) else None, rule_of(first))
     alert._written.update(written)
     return alert
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.models import Body, Query
@@ -17,6 +19,28 @@ from zmart_stream.api.names import nearest
 from zmart_stream.domain.errors import RequestError
 
 MOST_ERRORS = 20
+
+_RULES = {
+    "missing": "is missing",
+    "model_type": "a JSON object is wanted",
+    "dict_type": "a JSON object is wanted",
+    "list_type": "a list is wanted",
+    "string_type": "text is wanted",
+    "bool_type": "true or false is wanted",
+    "int_type": "a whole number is wanted",
+    "float_type": "a number is wanted",
+    "finite_number": "a number is wanted",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
+    "literal_error": "one of {expected}",
+    "string_pattern_mismatch": "of the form {pattern}",
+}
+"""The library's kinds of error in our words: its own tell of Python's types and the names of our classes."""
 
 Q = TypeVar("Q", bound=Query)
 
@@ -32,7 +56,7 @@ def read_query(request: web.Request, model: type[Q]) -> Q:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        first = _problems(error)[0]
+        first = _problems(error, model)[0]
         parameter = first["field"].partition(".")[0]
         if not parameter:
             raise RequestError("bad_query", first["problem"]) from None  # of several that do not go together
@@ -51,7 +75,7 @@ async def read_body(request: web.Request, model: type[Body] | None, limits: Limi
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = _problems(error)
+        found = _problems(error, model)
         first = found[0]
         raise RequestError("bad_body", f"{first['field'] or 'body'}: {first['problem']}", errors=found) from None
 
@@ -94,14 +118,26 @@ async def receive(request: web.Request, limits: Limits, *, any_type: bool = Fals
         raise RequestError("bad_request", str(error)[:200] or "the body is broken") from None
 
 
-def _problems(error: ValidationError) -> list[dict[str, Any]]:
+def rule_of(item: ErrorDetails) -> str:
+    """What a value should have been, of one error of a model's."""
+    rule = _RULES.get(item["type"])
+    return item["msg"].removeprefix("Value error, ") if rule is None else rule.format(**item.get("ctx", {}))
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> list[dict[str, Any]]:
     return [
         {
             "field": ".".join(str(step) for step in item["loc"] if not _is_branch(step)),
-            "problem": item["msg"].removeprefix("Value error, "),
+            "problem": _no_field(item["loc"], model) if item["type"] == "extra_forbidden" else rule_of(item),
         }
         for item in error.errors()[:MOST_ERRORS]
     ]
+
+
+def _no_field(loc: Sequence[object], model: type[BaseModel]) -> str:
+    """There is none of that name; of the body itself with the nearest there is."""
+    near = nearest(str(loc[0])[:64], model.model_fields) if len(loc) == 1 else None
+    return f"there is no such field; did you mean {near}?" if near else "there is no such field"
 
 
 def _is_branch(step: object) -> bool:
@@ -111,7 +147,7 @@ def _is_branch(step: object) -> bool:
 
 def _unknown(name: str, model: type[Query]) -> str:
     known = list(model.model_fields)
-    shown = name[:64] if name.isprintable() else "that name"
+    shown = name[:64] if name and name.isprintable() else "parameter of that name"
     if not known:
         return f"this path takes no query parameters, not {shown}"
     near = nearest(name, known)

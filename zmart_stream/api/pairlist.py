@@ -16,7 +16,7 @@ from pydantic import Field
 
 from zmart_stream.api import problems
 from zmart_stream.api.calls import PREFIX, Door, json_reply
-from zmart_stream.api.exchange_names import EXCHANGES, pair
+from zmart_stream.api.exchange_names import Exchange, pair
 from zmart_stream.api.intake import read_query
 from zmart_stream.api.models import Query
 from zmart_stream.domain.errors import RequestError
@@ -37,7 +37,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class PairListQuery(Query):
     """Whose names are wanted."""
 
-    exchange: str = Field(pattern=f"^({'|'.join(EXCHANGES)})$", description="Whose names the pairs have.")
+    exchange: Exchange = Field(description="Whose names the pairs have.")
 
 
 class PairList:
@@ -94,7 +94,7 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(reader: Reader, exchange: str) -> Pairs:
-    """The book for bots at one of `EXCHANGES`; empty only if the book is. Raises RequestError not_ready without one."""
+    """The book for bots at an exchange; empty only if the book is. Raises RequestError not_ready without one."""
     symbols = [holding["symbol"] for holding in reader.portfolio()["holdings"]]
     if not symbols and not reader.status()["book"]["ready"]:
         raise RequestError("not_ready", "there is no book yet", retry_after_s=5)

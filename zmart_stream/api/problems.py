@@ -13,6 +13,7 @@ from zmart_stream.domain.errors import CommandRefusedError, ConfigError, Request
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Server": "zmart-stream",
@@ -24,6 +25,9 @@ CODE = web.ResponseKey("code", str)
 
 RETRY_AFTER = "retry_after_s"
 """The member (whole seconds) that also becomes the header Retry-After."""
+
+_WAITS_S = {"reloading": 1, "backlog": 1, "degraded": 5}
+"""Of what passes by itself, where nobody who raised it knows better; a book that holds may do so for days."""
 
 
 class Kind(NamedTuple):
@@ -99,8 +103,6 @@ ON_WRITES = ("too_slow", "too_large", "not_json", "no_answer", "holding", "refus
 WITH_BODY = ("bad_json", "bad_body")
 """What a route with a body may answer with besides."""
 
-_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-
 
 def problem(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The problem's members, JSON-ready. A code that is not listed counts as `refused`, and keeps its name."""
@@ -112,6 +114,7 @@ def problem(code: str, detail: str, facts: Mapping[str, Any] | None = None) -> d
         "status": kind.status,
         "detail": detail,
         "code": code,
+        **({RETRY_AFTER: _WAITS_S[code]} if code in _WAITS_S else {}),
         **(facts or {}),
     }
 
@@ -158,7 +161,11 @@ def of_error(
         return response("bad_configuration", error.problems[0], {"problems": error.problems})
     if isinstance(error, StorageError):
         return response("degraded", str(error))
-    reply = response(_BY_STATUS.get(error.status, "bad_request"), error.reason)
-    if "Allow" in error.headers:
-        reply.headers["Allow"] = error.headers["Allow"]
-    return reply
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        taken = ", ".join(sorted(error.allowed_methods))
+        reply = response("method_not_allowed", f"this path takes {taken}, not {error.method[:16]}")
+        reply.headers["Allow"] = taken
+        return reply
+    if isinstance(error, web.HTTPNotFound):
+        return response("not_found", "no such path; /docs shows those there are")
+    return response("too_large" if error.status == 413 else "bad_request", error.reason)

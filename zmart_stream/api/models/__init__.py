@@ -23,8 +23,10 @@ _HIDDEN_CHARACTERS = r"\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u206
 _HIDDEN = re.compile(f"[{_HIDDEN_CHARACTERS}]")
 _DIGITS = re.compile(r"[0-9]{1,7}", re.ASCII)
 _MOMENT = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)([Zz]|[+-]\d{2}:\d{2})?)?", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)([Zz]|[+ -]\d{2}:\d{2})?)?", re.ASCII
 )
+"""In a query a plus that is not escaped is a space."""
+
 _UUID_FORM = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_NS = 2**63 - 1
@@ -72,7 +74,7 @@ def _moment(text: object) -> object:
     day, hour, zone = match[1], match[2] or "00:00", (match[3] or "Z").upper()
     whole, _, fraction = hour.partition(".")
     try:
-        moment = datetime.fromisoformat(f"{day}T{whole}{zone.replace('Z', '+00:00')}")
+        moment = datetime.fromisoformat(f"{day}T{whole}{zone.replace('Z', '+00:00').replace(' ', '+')}")
         seconds = int((moment - _EPOCH).total_seconds())
     except (ValueError, OverflowError):
         raise ValueError("there is no such time") from None
@@ -125,6 +127,11 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 Document = dict[str, Any]
 """A part of a reply whose members depend on what it tells of."""
+
+
+def not_both(one: str, other: str) -> dict[str, Any]:
+    """JSON Schema: one of two members at most has a value."""
+    return {"anyOf": [{"properties": {name: {"type": "null"}}} for name in (one, other)]}
 
 
 class Body(BaseModel):

@@ -33,7 +33,11 @@ class AlertBody(Body):
     reduce_only: bool | Word = Field(
         None, description="An order that only closes; of a buy: a short, which is ignored."
     )
-    strategy: Word = Field(None, description="Names the source, behind the secret's own name.")
+    strategy: Word | Document = Field(
+        None,
+        description="Names the source, behind the secret's own name. An object: its order_action, order_id, "
+        "market_position and prev_market_position count where they do not stand beside it.",
+    )
     strategy_id: Word = Field(None, description="The same.")
     order_id: Moment = Field(None, description="Two orders in one bar are two signals.")
     alert_id: Moment = Field(None, description="The same.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from zmart_stream.api.models import (
     FIGURES,
@@ -19,14 +19,23 @@ from zmart_stream.api.models import (
     Reply,
     Row,
     Time,
+    not_both,
 )
 
 
 class CalculateBody(Body):
     """Which contract to score again; without one, all."""
 
+    model_config = ConfigDict(json_schema_extra=not_both("symbol", "symbol_id"))
+
     symbol: Reference | None = None
     symbol_id: Reference | None = None
+
+    @model_validator(mode="after")
+    def _one_at_most(self) -> CalculateBody:
+        if self.symbol is not None and self.symbol_id is not None:
+            raise ValueError("name one contract, as symbol_id or as symbol")
+        return self
 
     @property
     def which(self) -> str | None:

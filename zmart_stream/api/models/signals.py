@@ -21,11 +21,8 @@ from zmart_stream.api.models import (
     Reply,
     Row,
     Time,
+    not_both,
 )
-
-
-def _not_both(one: str, other: str) -> dict[str, Any]:
-    return {"anyOf": [{"properties": {name: {"type": "null"}}} for name in (one, other)]}
 
 
 def _text(value: object) -> object:
@@ -55,7 +52,7 @@ class SignalBody(Body):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"allOf": [_not_both("symbol", "symbol_id"), _not_both("expires_in_s", "expires_at")]}
+        json_schema_extra={"allOf": [not_both("symbol", "symbol_id"), not_both("expires_in_s", "expires_at")]}
     )
 
     source_name: str = Field(description="Who says so: 1 to 64 printable characters. It is the first sender's own.")

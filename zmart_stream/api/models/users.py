@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from zmart_stream.api.models import Body, Reply, Row
+from zmart_stream.api.models import Body, PageReply, Reply, Row, Time
 from zmart_stream.api.tokens import BearerScope, Scope, UrlScope
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")]
@@ -30,15 +30,14 @@ class UserRow(Row):
     id: str
     name: str
     scopes: list[Scope]
-    created: str
-    revoked: str | None
+    created: Time
+    revoked: Time | None
 
 
-class UsersReply(Reply):
+class UsersReply(PageReply):
     """All tokens, oldest first."""
 
     users: list[UserRow]
-    total: int
 
 
 class UserReply(Reply):

@@ -9,8 +9,8 @@ from zmart_stream.api.alert_meaning import Wish, expiry_of, key_of, name_of, sha
 from zmart_stream.api.alerts import read_alert, read_octobot
 from zmart_stream.api.calls import JSON, PREFIX, Call, Route
 from zmart_stream.api.models.alerts import AlertBody, AlertReply
-from zmart_stream.api.routes.signals import meant_contract, sent_key
-from zmart_stream.domain.errors import RequestError
+from zmart_stream.api.routes.signals import meant_contract, sent_key, with_names
+from zmart_stream.domain.errors import CommandRefusedError, RequestError
 from zmart_stream.domain.signals import SubmitSignal
 from zmart_stream.signals.answer import answer_to
 
@@ -61,15 +61,18 @@ async def _judged(call: Call, kind: str, within_s: float | None = None) -> dict[
     }
     if wish.direction is None:
         return {**NOT_JUDGED, "status": "ignored", "reason": wish.reason}
-    cascade = await call.submit(
-        SubmitSignal,
-        within_s=within_s,
-        owner=call.caller.owner,
-        signal_direction=wish.direction,
-        signal_data={"via": kind.lower(), **alert.kept()},
-        idempotency_key=sent_key(call, alert.idempotency_key) or _derived_key(call, alert, fields, wish),
-        **fields,
-    )
+    try:
+        cascade = await call.submit(
+            SubmitSignal,
+            within_s=within_s,
+            owner=call.caller.owner,
+            signal_direction=wish.direction,
+            signal_data={"via": kind.lower(), **alert.kept()},
+            idempotency_key=sent_key(call, alert.idempotency_key) or _derived_key(call, alert, fields, wish),
+            **fields,
+        )
+    except CommandRefusedError as refusal:
+        raise with_names(call, refusal, name) from None
     return answer_to(cascade)
 
 
@@ -88,7 +91,8 @@ def _source(call: Call, alert: AlertBody) -> str:
     before = [record.id for record in call.tokens.records if record.name == name]
     if call.caller.owner in before and (place := before.index(call.caller.owner)):
         name = f"{name} ({place + 1})"
-    strategy = (alert.strategy or alert.strategy_id or "").strip()
+    named = alert.strategy if isinstance(alert.strategy, str) else None
+    strategy = (named or alert.strategy_id or "").strip()
     return f"{name}: {strategy}" if strategy else name
 
 

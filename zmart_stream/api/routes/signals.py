@@ -46,7 +46,7 @@ async def submit(call: Call) -> dict[str, Any]:
             **given,
         )
     except CommandRefusedError as refusal:
-        raise _with_names(call, refusal, body.symbol_id or body.symbol) from None
+        raise with_names(call, refusal, body.symbol_id or body.symbol) from None
     return answer_to(cascade)
 
 
@@ -100,7 +100,7 @@ def meant_contract(call: Call, name: str | None) -> str | None:
     return found[0] if found else name
 
 
-def _with_names(call: Call, refusal: CommandRefusedError, name: str | None) -> CommandRefusedError:
+def with_names(call: Call, refusal: CommandRefusedError, name: str | None) -> CommandRefusedError:
     """The refusal of a contract that is not listed, with those that may have been meant."""
     if refusal.code != "unknown_symbol" or name is None:
         return refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 from zmart_stream.api.calls import PREFIX, Call, Route
@@ -10,6 +11,7 @@ from zmart_stream.api.models import PageQuery
 from zmart_stream.api.models.users import NewUserReply, UserBody, UserReply, UsersReply
 from zmart_stream.api.tokens import TokenRecord
 from zmart_stream.domain.errors import RequestError, UsageError
+from zmart_stream.domain.events import iso
 
 
 async def users(call: Call) -> dict[str, Any]:
@@ -46,9 +48,17 @@ def _shown(record: TokenRecord) -> dict[str, Any]:
         "id": record.id,
         "name": record.name,
         "scopes": list(record.scopes),
-        "created": record.created,
-        "revoked": record.revoked,
+        "created": _moment(record.created),
+        "revoked": None if record.revoked is None else _moment(record.revoked),
     }
+
+
+def _moment(kept: str) -> str:
+    """A time of the file, in the form that all replies have."""
+    try:
+        return iso(int(datetime.fromisoformat(kept).timestamp()) * 1_000_000_000)
+    except ValueError:
+        return kept  # somebody wrote the file by hand
 
 
 def _not_writable(call: Call, error: OSError) -> RequestError:
