@@ -178,6 +178,7 @@ def test_a_ranking_in_steps_is_the_one_in_one_go_and_says_of_each_contract_what_
         assert row["components"] == pytest.approx(scores, abs=1e-6, nan_ok=True)
         assert row["failed_gates"] == [gate["name"] for gate in explained["gates"] if not gate["ok"]]
         assert (row["rank"], row["eligible"]) == (explained["rank"], explained["eligible"])
+    assert list(core.engine.ranked_symbols()) == [row["symbol"] for row in rows if row["eligible"]] != []
 
 
 def test_the_number_of_what_was_told_moves_with_all_but_figures(seed: int) -> None:

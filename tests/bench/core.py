@@ -58,7 +58,8 @@ class Fed:
         self.now = EPOCH
         self._sequence = SEQUENCE
         self._wire = wire()
-        self._rows, errors = ContractRows().decode(msgspec.Raw(market.rows(EPOCH)))
+        decoder = ContractRows()
+        self._rows, errors = decoder.read(decoder.split(msgspec.Raw(market.rows(EPOCH))))
         assert not errors
         for message in self._start():
             self.engine.process(message)

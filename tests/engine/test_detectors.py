@@ -96,7 +96,7 @@ def test_a_surge_is_found_judged_by_six_and_acted_on_and_its_capture_replays(tmp
     told = run.take(session.start())
     told += run.take([*session.run(run.engine.now, CLOSE, 20 * NS), Tick(ts=CLOSE + AFTER)])
     assert of(SignalReceived, told) == []
-    best = run.engine.ranked_symbols()[0]
+    best = next(run.engine.ranked_symbols())
     place = [each.symbol for each in session.contracts].index(best)
     run.take(session.run(CLOSE + AFTER, NEXT - 600 * NS, 20 * NS))
     run.take(surge(session, place, NEXT - 300 * NS, 1.06))

@@ -215,7 +215,7 @@ class ReadModel:
         """What a reader of the book must know first: nobody is heard, history still loads, or limits conflict."""
         if not _is_heard(self._feed()):
             return "the venue does not answer: nothing here is new"
-        warm_up = self._engine.status()["warm_up"]
+        warm_up = self._engine.warm_up
         if warm_up["ended"]:
             return f"the weights stay as they were, no others keep the limits: {conflict}" if conflict else None
         if not warm_up["of"]:
@@ -299,7 +299,10 @@ class ReadModel:
 
     def listed(self) -> Mapping[str, str]:
         """The id of every known contract, by symbol."""
-        return {contract.symbol: self._id(contract.symbol) for contract in self._engine.contracts()}
+        known = self._engine.market.by_symbol
+        if len(self._ids) != len(known):  # a contract keeps its row for good
+            self._ids |= {symbol: self._id(symbol) for symbol in known}
+        return self._ids
 
     def _shown_holding(self, holding: Holding, now: int, composites: Mapping[str, float]) -> dict[str, Any]:
         state = self._engine.market.by_symbol.get(holding.symbol)

@@ -21,8 +21,8 @@ from zmart_stream.scoring.registry import components
 T = TypeVar("T")
 
 COMPOSITE = "COMPOSITE"
-AT_ONCE = 128
-"""Contracts in one step of a ranking."""
+AT_ONCE = 64
+"""Contracts in one step of a ranking: about as long as a turn of the core."""
 
 _KINDS = {"MARKET_STRUCTURE": "STRUCTURE"}
 """The guide's name of a component, where it is not ours in upper case."""
@@ -58,9 +58,13 @@ class Reads:
         """Every known contract as the book's rules see it at `now` (ns; default: the last message's time)."""
         return self._stages.standings(self.now if now is None else now)
 
-    def ranked_symbols(self) -> list[str]:
-        """Eligible contracts, best first."""
-        return [self._stages.market.states[row].symbol for row in self._stages.ranked(self.standings())]
+    def ranked_symbols(self) -> Iterator[str]:
+        """Eligible contracts, best first, each judged when it is asked for: who needs the first few pays for a few."""
+        stages = self._stages
+        for row in stages.scoring.best_first():
+            standing = stages.standing(stages.market.states[row], self.now)
+            if stages.symbols.is_eligible(standing):
+                yield standing.symbol
 
     def rankings(self, kind: str = COMPOSITE) -> list[dict[str, Any]]:
         """Every contract with a score of that kind, best first; rank None where not eligible.
@@ -70,7 +74,7 @@ class Reads:
         return drained(self.ranking_steps(kind))
 
     def ranking_steps(self, kind: str = COMPOSITE) -> Generator[None, None, list[dict[str, Any]]]:
-        """`rankings` in steps of a few ms, between which the core may go on: each row is of the moment it was read."""
+        """`rankings` in steps of some 2 ms, between which the core may go on: each row is of the moment it was read."""
         wanted = _KINDS.get(kind.upper(), kind.upper())
         if wanted != COMPOSITE and wanted not in self._component_names():
             raise KeyError(kind)
@@ -110,6 +114,11 @@ class Reads:
         }
 
     @property
+    def warm_up(self) -> dict[str, Any]:
+        """How much history is there: `done`, `of`, `ended`."""
+        return {"done": self._start.done, "of": self._start.of, "ended": self._start.ended}
+
+    @property
     def weights_kept(self) -> str:
         """What limits conflict, so that the weights stay as they were; empty while none do."""
         return self._stages.manager.memory.kept
@@ -133,7 +142,7 @@ class Reads:
             "as_of": self.now,
             "session": stages.ids.session,
             "revision": stages.revision,
-            "warm_up": {"done": self._start.done, "of": self._start.of, "ended": self._start.ended},
+            "warm_up": self.warm_up,
             "contracts": len(stages.market.states),
             "universe": contracts,
             "live": live,
@@ -224,21 +233,22 @@ class Reads:
     def _ranking_rows(self, wanted: str) -> Iterator[list[dict[str, Any]]]:
         """Contracts with the wanted score, `AT_ONCE` in a step, not ranked yet."""
         stages, states = self._stages, tuple(self._stages.market.states)
-        columns = {name.upper(): column for name, column in stages.scoring.component_scores().items()}
         for start in range(0, len(states), AT_ONCE):
-            yield self._rows_of(states[start : start + AT_ONCE], columns, wanted)
+            some = states[start : start + AT_ONCE]
+            scores = stages.scoring.component_scores(start, start + len(some))
+            yield self._rows_of(some, {name.upper(): column for name, column in scores.items()}, wanted)
 
     def _rows_of(
         self, states: Sequence[ContractState], columns: dict[str, list[float | None]], wanted: str
     ) -> list[dict[str, Any]]:
-        """The rows of some contracts; the failing gates are those that `explain` shows."""
+        """The rows of some contracts, in columns' order; the failing gates are those that `explain` shows."""
         stages, symbols = self._stages, self._stages.symbols
         standings = {state.symbol: stages.standing(state, self.now) for state in states}
         held = {holding.symbol: True for holding in symbols.portfolio.holdings}
         found = []
-        for state, is_eligible in zip(states, symbols.eligible(standings), strict=True):
+        for k, (state, is_eligible) in enumerate(zip(states, symbols.eligible(standings), strict=True)):
             standing = standings[state.symbol]
-            scores = {name: column[state.row] for name, column in columns.items()}
+            scores = {name: column[k] for name, column in columns.items()}
             score = standing.score if wanted == COMPOSITE else scores[wanted]
             if score is None:
                 continue

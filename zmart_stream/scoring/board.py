@@ -102,15 +102,16 @@ class Board:
             found.append(ComponentScore(name=component.name, score=score, confidence=round(cell.confidence, 6)))
         return tuple(found)
 
-    def component_scores(self) -> dict[str, list[float | None]]:
-        """Scores of every enabled component, rounded to 1e-6, for all rows: what `components` says of each.
+    def component_scores(self, start: int, stop: int) -> dict[str, list[float | None]]:
+        """Scores of every enabled component, rounded to 1e-6, of rows from `start` on: what `components` says of each.
 
         Reads columns where it can: a ranking must not open the cells of contracts that nobody trades.
         """
-        return {
-            component.name: [round(score, 6) if score == score else None for score in component.scores().tolist()]
-            for component in self._lineup.components
-        }
+        found: dict[str, list[float | None]] = {}
+        for component in self._lineup.components:
+            scores = component.scores(start, stop).tolist()
+            found[component.name] = [round(score, 6) if score == score else None for score in scores]
+        return found
 
     # -- some rows ---------------------------------------------------------------------------------------------------
 

@@ -141,12 +141,12 @@ class Component(Table):
         for name, part, section, x in zip(self.named, self.parts, self.sections, self.open(row).raw, strict=True):
             yield name, (None, None, part.weight) if x != x else (x, section.pct(x), part.weight)
 
-    def scores(self) -> FloatArray:
-        """Scores of all rows, shape (rows,), nan where no part is present; open cells stay open."""
-        found = np.where(self.present > 0.0, NEUTRAL + self.above, nan)
-        for row, cell in enumerate(self.cells):
+    def scores(self, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Scores of rows from `start` on (default: all), nan where no part is present; open cells stay open."""
+        found = np.where(self.present[start:stop] > 0.0, NEUTRAL + self.above[start:stop], nan)
+        for k, cell in enumerate(self.cells[start:stop]):
             if cell is not None:
-                found[row] = NEUTRAL + cell.above if cell.present > 0.0 else nan
+                found[k] = NEUTRAL + cell.above if cell.present > 0.0 else nan
         return found
 
     def raw_columns(self) -> FloatArray:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from zmart_stream.domain.errors import MalformedMessageError
 from zmart_stream.domain.market import DAY_S, HOUR_S, ContractStats, Listing
+from zmart_stream.domain.message import Message
 from zmart_stream.feeds.kucoin import plan, rows
 from zmart_stream.feeds.kucoin.budget import Gate, Priority, SlidingWindow, WeightPool
 from zmart_stream.feeds.kucoin.klines import SECOND, Page, Span, gaps, newest, wanted_history, without
@@ -185,6 +186,13 @@ def test_a_contract_leaves_the_depth_tier_only_after_five_minutes_beyond_the_out
     assert "S5" not in tiers.update(ranking(1), ["S5"], market[:3], 1701.0)
 
 
+def test_of_a_ranking_no_more_is_read_than_the_tier_needs() -> None:
+    tiers = Tiers(in_rank=2, out_rank=3, out_after_s=300.0)
+    ranking = iter(["S0", "elsewhere", "S1", "S2", "S3"])
+    assert tiers.update(ranking, [], [f"S{n}" for n in range(9)], 0.0) == ["S0", "S1"]
+    assert next(ranking) == "S3"
+
+
 # --- kline spans
 
 
@@ -303,7 +311,14 @@ def contract(symbol: str = "AUSDTM", **changes: Any) -> dict[str, Any]:
 
 
 def polled(*found: dict[str, Any]) -> tuple[list[rows.ContractRow], list[MalformedMessageError]]:
-    return rows.ContractRows().decode(msgspec.Raw(json.dumps(found).encode()))
+    decoder = rows.ContractRows()
+    return decoder.read(decoder.split(msgspec.Raw(json.dumps(found).encode())))
+
+
+def updated(listings: Listings, found: list[rows.ContractRow]) -> tuple[list[Message], list[MalformedMessageError]]:
+    """What all steps of a poll come to."""
+    steps = list(listings.update(found, lambda: NOW))
+    return [message for messages, _ in steps for message in messages], [error for _, wrong in steps for error in wrong]
 
 
 def test_null_funding_and_old_fields_are_understood() -> None:
@@ -335,7 +350,7 @@ def test_one_bad_row_costs_one_contract() -> None:
 def test_names_that_are_none_never_come_in(changes: dict[str, Any], reason: str) -> None:
     listings = Listings()
     found, _ = polled(contract() | changes, contract("BUSDTM"))
-    messages, errors = listings.update(found, NOW)
+    messages, errors = updated(listings, found)
     assert [error.reason for error in errors] == [reason]
     assert errors[0].detail.isascii()
     assert errors[0].detail.isprintable()
@@ -347,7 +362,7 @@ def test_listings_pauses_and_delistings_become_messages() -> None:
     listings = Listings()
 
     def poll(*found: dict[str, Any]) -> list[tuple[str, str, str]]:
-        messages, _ = listings.update(polled(*found)[0], NOW)
+        messages, _ = updated(listings, polled(*found)[0])
         return [(m.contract.symbol, m.change, m.contract.status) for m in messages if isinstance(m, Listing)]
 
     a, b, c = contract("AUSDTM"), contract("BUSDTM"), contract("CUSDTM")
@@ -363,17 +378,29 @@ def test_listings_pauses_and_delistings_become_messages() -> None:
     assert listings.market() == ["BUSDTM"]
 
 
+def test_a_long_list_is_learned_in_steps_each_at_its_own_time() -> None:
+    listings, times = Listings(), iter(range(1, 100))
+    found, _ = polled(*(contract(f"S{n}USDTM") for n in range(2 * rows.ROWS_AT_ONCE + 1)))
+    steps = [messages for messages, _ in listings.update(found, lambda: next(times))]
+    assert [len(messages) for messages in steps] == [2 * rows.ROWS_AT_ONCE, 2 * rows.ROWS_AT_ONCE, 2, 0]
+    told = [message for messages in steps for message in messages]
+    assert {message.symbol: message.ts for message in told if isinstance(message, ContractStats)} == {
+        row.symbol: 1 + n // rows.ROWS_AT_ONCE for n, row in enumerate(found)
+    }
+
+
 def test_a_list_that_lost_most_contracts_is_not_believed() -> None:
     listings = Listings()
-    listings.update(polled(*(contract(f"S{n}USDTM") for n in range(10)))[0], NOW)
+    updated(listings, polled(*(contract(f"S{n}USDTM") for n in range(10)))[0])
     with pytest.raises(MalformedMessageError, match="short_list"):
-        listings.update(polled(contract("S1USDTM"))[0], NOW)
+        listings.update(polled(contract("S1USDTM"))[0], lambda: NOW)
     assert len(listings.contracts) == 10
 
 
 def test_only_the_market_is_followed() -> None:
     listings = Listings()
-    listings.update(
+    updated(
+        listings,
         polled(
             contract("OKUSDTM"),
             contract("PREUSDTM", marketStage="PRE_MARKET"),
@@ -382,7 +409,6 @@ def test_only_the_market_is_followed() -> None:
             contract("XBTUSDM", isInverse=True, multiplier=-1.0, quoteCurrency="USD", settleCurrency="XBT"),
             contract("GOINGUSDTM", expireDate=1793952000000),
         )[0],
-        NOW,
     )
     assert listings.market() == ["OKUSDTM"]
     assert len(listings.contracts) == 6
@@ -394,7 +420,7 @@ def test_recorded_contract_lists_decode(shared_data: Path, seed: int) -> None:
         raw = json.loads(gzip.decompress(path.read_bytes()))
         listed = raw["data"] if isinstance(raw, dict) else raw
         found, errors = polled(*listed)
-        messages, doubtful = Listings().update(found, NOW)
+        messages, doubtful = updated(Listings(), found)
         assert not errors
         assert not doubtful
         assert sum(isinstance(m, ContractStats) for m in messages) == len(listed) > 90

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from zmart_stream.domain.bars import RepairWanted, TopicSilent
@@ -32,8 +33,8 @@ MOST_PACE = 60.0
 class KucoinFeed:
     """Public market data of one KuCoin futures venue, real or sandbox.
 
-    `ranking` (best first), `held` and `known` (symbol to start in ns of its last stored closed hour bar) are asked
-    when needed; `run` must be awaited for anything to happen.
+    `ranking` (best first, read as far as needed), `held` and `known` (symbol to start in ns of its last stored closed
+    hour bar) are asked when needed; `run` must be awaited for anything to happen.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class KucoinFeed:
         *,
         clock: MarketClock,
         inbox: Inbox,
-        ranking: Callable[[], Sequence[str]],
+        ranking: Callable[[], Iterable[str]],
         held: Callable[[], Sequence[str]],
         known: Callable[[], Mapping[str, int]],
     ) -> None:
@@ -81,6 +82,7 @@ class KucoinFeed:
         )
         self._lines: list[Line] = []
         self._plan: dict[Key, int] = {}
+        self._planned: tuple[list[str], list[str]] = ([], [])  # market and tier that the plan is for
         self._full: dict[int, int] = {}
         self._market: list[str] = []
         self._loaded: dict[str, None] = {}
@@ -182,9 +184,14 @@ class KucoinFeed:
 
     def _replan(self) -> None:
         """Bring the lines in step with market and ranking."""
-        ranking = self._ranking() or self._by_gate(self._market)
+        ahead = iter(self._ranking())
+        best = next(ahead, None)
+        ranking = self._by_gate(self._market) if best is None else chain([best], ahead)
         now = asyncio.get_running_loop().time()
         tier = self._tiers.update(ranking, self._held(), self._market, now)
+        if (self._market, tier) == self._planned:
+            return
+        self._planned = self._market, tier
         wanted = plan.wanted_keys(self._market, tier)
         if len(wanted) == len(self._plan) and all(key in self._plan for key in wanted):
             return
@@ -211,6 +218,7 @@ class KucoinFeed:
         self._report.limited("feed.overfull", line.name, held=event.held, moved=len(event.keys))
         for key in event.keys:
             self._plan.pop(key, None)
+        self._planned = [], []
         # not from within the session's own bookkeeping
         asyncio.get_running_loop().call_soon(self._replan)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from zmart_stream.domain.contract import Contract
 from zmart_stream.domain.errors import MalformedMessageError
 from zmart_stream.domain.market import Listing
 from zmart_stream.domain.message import Message
-from zmart_stream.feeds.kucoin.rows import ContractRow, contract_of, stats_of
+from zmart_stream.feeds.kucoin.rows import ROWS_AT_ONCE, ContractRow, contract_of, stats_of
+
+Learned = tuple[list[Message], list[MalformedMessageError]]
+"""Messages, and rows that cannot be believed, or not in part."""
 
 GONE_AFTER = 2
 """Polls in a row without a contract until it counts as gone: one reply may be short."""
@@ -37,18 +40,26 @@ class Listings:
         self._funded: dict[str, None] = {}  # contracts whose row told a funding rate
         self._missing: dict[str, int] = {}
 
-    def update(self, rows: Sequence[ContractRow], now: int) -> tuple[list[Message], list[MalformedMessageError]]:
-        """Messages of a poll learned at market time `now`; rows that cannot be believed, or not in part.
+    def update(self, rows: Sequence[ContractRow], now: Callable[[], int]) -> Iterator[Learned]:
+        """What a poll tells, in steps of about a ms: each has messages of market time `now()` and what is wrong.
 
-        Raises MalformedMessageError for a reply that holds too few contracts to be the list.
+        Whoever else waits for the loop may have it between steps. Raises MalformedMessageError, before the first step,
+        for a reply that holds too few contracts to be the list.
         """
-        seen: dict[str, None] = {}
-        messages: list[Message] = []
-        errors: list[MalformedMessageError] = []
         if len(rows) < LEAST_SHARE * len(self.contracts):
             raise MalformedMessageError("short_list", f"{len(rows)} of {len(self.contracts)} contracts")
+        return self._steps(rows, now)
+
+    def _steps(self, rows: Sequence[ContractRow], now: Callable[[], int]) -> Iterator[Learned]:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield self._learned(rows[start : start + ROWS_AT_ONCE], now())
+        yield self._vanished(dict.fromkeys(row.symbol for row in rows), now()), []
+
+    def _learned(self, rows: Sequence[ContractRow], now: int) -> Learned:
+        """Messages of some rows; those that cannot be believed, or not in part."""
+        messages: list[Message] = []
+        errors: list[MalformedMessageError] = []
         for row in rows:
-            seen[row.symbol] = None
             try:
                 contract = contract_of(row)
             except MalformedMessageError as error:
@@ -65,7 +76,7 @@ class Listings:
             elif row.symbol in self._funded:
                 del self._funded[row.symbol]
                 errors.append(MalformedMessageError("no_funding", row.symbol))
-        return messages + self._vanished(seen, now), errors
+        return messages, errors
 
     def market(self) -> list[str]:
         """The contracts to follow, most liquid first."""

@@ -52,19 +52,24 @@ class Polls:
         is_first = not self.listings.contracts
         try:
             rows, errors = await self._rest.contracts()
-            messages, doubtful = self.listings.update(rows, self._clock.now())
+            steps = self.listings.update(rows, self._clock.now)
         except FeedError as error:
             self._report.limited("feed.poll_failed", str(error)[:80], poll="contracts")
             return False
         except MalformedMessageError as error:
             self._report.bad(error.reason, error.detail)
             return False
-        for wrong in (*errors, *doubtful):
+        listings: list[Listing] = []
+        for messages, doubtful in steps:
+            errors += doubtful
+            for message in messages:
+                self._inbox.put(message)
+            listings += [message for message in messages if isinstance(message, Listing)]
+            await asyncio.sleep(0)  # hundreds of rows: who else waits for the loop comes between
+        for wrong in errors:
             self._report.bad(wrong.reason, wrong.detail)
-        for message in messages:
-            self._inbox.put(message)
         if not is_first:
-            self._tell_listings([message for message in messages if isinstance(message, Listing)])
+            self._tell_listings(listings)
         return True
 
     def _tell_listings(self, listings: Sequence[Listing]) -> None:

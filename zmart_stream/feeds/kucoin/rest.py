@@ -123,7 +123,15 @@ class KucoinRest:
     async def contracts(self) -> tuple[list[rows.ContractRow], list[MalformedMessageError]]:
         """All listed contracts, and what is wrong with rows that were left out."""
         data = await self._get("/api/v1/contracts/active", 3, Priority.POLL)
-        found, errors = self._judged(lambda: self._contract_rows.decode(data))
+        await asyncio.sleep(0)
+        raws = self._judged(lambda: self._contract_rows.split(data))
+        found: list[rows.ContractRow] = []
+        errors: list[MalformedMessageError] = []
+        for start in range(0, len(raws), rows.ROWS_AT_ONCE):
+            await asyncio.sleep(0)
+            some, wrong = self._contract_rows.read(raws[start : start + rows.ROWS_AT_ONCE])
+            found += some
+            errors += wrong
         self.multipliers.update((row.symbol, row.multiplier) for row in found)
         return found, errors
 

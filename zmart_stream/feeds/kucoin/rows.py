@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -19,6 +19,9 @@ MS = 1_000_000
 MOST_NS = 1 << 62
 MOST_TEXT = 32
 """Characters of a contract's names and kinds."""
+
+ROWS_AT_ONCE = 64
+"""Contract rows that are read before others have the loop."""
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,24}", re.ASCII)
 
@@ -222,26 +225,20 @@ class ContractRows:
     """Decodes a `contracts/active` reply row by row, so that one bad row costs one contract, not the poll."""
 
     def __init__(self) -> None:
-        self._rows = msgspec.json.Decoder(list[ContractRow], strict=False).decode
         self._raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
         self._row = msgspec.json.Decoder(ContractRow, strict=False).decode
 
-    def decode(self, data: msgspec.Raw) -> tuple[list[ContractRow], list[MalformedMessageError]]:
-        """The rows that can be read and what is wrong with the others. Raises MalformedMessageError for no list."""
+    def split(self, data: msgspec.Raw) -> list[msgspec.Raw]:
+        """The rows as bytes, to be read some at a time. Raises MalformedMessageError for no list."""
         try:
-            return self._rows(data), []
-        except msgspec.ValidationError:
-            return self._one_by_one(data)
+            return self._raw_rows(data)
         except DECODE_ERRORS as error:
             raise refused(error) from None
 
-    def _one_by_one(self, data: msgspec.Raw) -> tuple[list[ContractRow], list[MalformedMessageError]]:
+    def read(self, raws: Sequence[msgspec.Raw]) -> tuple[list[ContractRow], list[MalformedMessageError]]:
+        """The rows that can be read and what is wrong with the others."""
         rows: list[ContractRow] = []
         errors: list[MalformedMessageError] = []
-        try:
-            raws = self._raw_rows(data)
-        except DECODE_ERRORS as error:
-            raise refused(error) from None
         for raw in raws:
             try:
                 rows.append(self._row(raw))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 
 class Tiers:
@@ -20,11 +21,14 @@ class Tiers:
         """Present members, in order of entry."""
         return list(self._beyond_since)
 
-    def update(self, ranking: Sequence[str], held: Sequence[str], market: Sequence[str], at: float) -> list[str]:
-        """Members at `at` (seconds), given ranking (best first), the book and the contracts that are followed."""
+    def update(self, ranking: Iterable[str], held: Sequence[str], market: Sequence[str], at: float) -> list[str]:
+        """Members at `at` (seconds), given ranking (best first), the book and the contracts that are followed.
+
+        Of the ranking no more is asked for than `out_rank` contracts that are followed.
+        """
         followed = dict.fromkeys(market)
-        ranked = [symbol for symbol in ranking if symbol in followed]
-        near = dict.fromkeys(ranked[: self.out_rank])
+        ranked = list(islice((symbol for symbol in ranking if symbol in followed), self.out_rank))
+        near = dict.fromkeys(ranked)
         near.update(dict.fromkeys(symbol for symbol in held if symbol in followed))
         for symbol in [*held, *ranked[: self.in_rank]]:
             if symbol in followed:
