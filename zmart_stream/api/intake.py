@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from zmart_stream.api.limits import Limits
 from zmart_stream.api.models import Body, Query
@@ -118,7 +117,7 @@ async def receive(request: web.Request, limits: Limits, *, any_type: bool = Fals
         raise RequestError("bad_request", str(error)[:200] or "the body is broken") from None
 
 
-def rule_of(item: ErrorDetails) -> str:
+def rule_of(item: Mapping[str, Any]) -> str:
     """What a value should have been, of one error of a model's."""
     rule = _RULES.get(item["type"])
     return item["msg"].removeprefix("Value error, ") if rule is None else rule.format(**item.get("ctx", {}))
