@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -74,6 +76,11 @@ def test_a_secret_that_is_none_is_refused(secret: str) -> None:
         ("https://[::ffff:10.0.0.1]/", "not public"),
         ("https://100.100.100.200/", "not public"),
         ("https://0.0.0.0/", "not public"),
+        ("https://192.0.0.8/", "not public"),
+        ("https://[fec0::1]/", "not public"),
+        ("https://[3fff::1]/", "not public"),
+        ("https://127.0.0.1./", "no address"),
+        ("https://hooks.example.127/", "no address"),
         ("https://2130706433/", "allow_loopback"),
         ("https://0x7f.1/", "allow_loopback"),
         ("https://127.0.0.1/", "allow_loopback"),
@@ -106,6 +113,8 @@ def test_an_address_that_may_not_be_reached_is_not_dialled(url: str, word: str) 
         ["::ffff:127.0.0.1"],
         ["64:ff9b::7f00:1"],
         ["64:ff9b:1::1"],
+        ["fec0::1"],
+        ["192.0.0.170"],
         ["2002:7f00:1::"],
         ["93.184.216.34", "127.0.0.1"],
     ],
@@ -165,6 +174,33 @@ def test_an_endless_answer_is_cut() -> None:
             await writer.drain()
 
     assert asyncio.run(served(endless, timeout_s=SAFETY_S / 2)).ok
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_what_was_taken_stays_so_whatever_becomes_of_the_answers_body(hangs: bool) -> None:
+    """Or the message would come again although it was taken."""
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf")
+        await writer.drain()
+        if hangs:
+            await reader.read()
+
+    assert asyncio.run(served(half, timeout_s=3.0)).ok
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "least_s", "most_s"),
+    [(1000, 900, 1000), (10**7, 3600, 3600), (-1000, 0, 0)],
+    ids=["soon", "far", "past"],
+)
+def test_a_wait_may_be_told_as_a_date(ahead_s: int, least_s: float, most_s: float) -> None:
+    async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        until = formatdate(time.time() + ahead_s, usegmt=True)
+        writer.write(f"HTTP/1.1 429 Slow\r\nRetry-After: {until}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    assert least_s <= asyncio.run(served(say)).wait_s <= most_s
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,14 @@ Resolve = Callable[[str, int, socket.AddressFamily], Awaitable[list[ResolveResul
 """TCP addresses of a host; raises OSError."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""Of RFC 8215; not every Python knows that it is not public."""
+_NOT_PUBLIC: tuple[Network, ...] = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments, RFC 6890
+    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4, RFC 7526
+    ipaddress.IPv6Network("64:ff9b:1::/48"),  # NAT64 of one's own, RFC 8215
+    ipaddress.IPv6Network("3fff::/20"),  # documentation, RFC 9637
+    ipaddress.IPv6Network("fec0::/10"),  # site-local, RFC 3879
+)
+"""What not every Python knows to be no public address."""
 
 _MOST_URL = 2000
 
@@ -47,6 +53,8 @@ class Guard:
 
     def _scheme_problem(self, parts: SplitResult, host: str) -> str:
         literal = literal_of(host)
+        if literal is None and host.rstrip(".").rpartition(".")[2].isdigit():
+            return "that is no address"  # no name ends so: some take it for figures of an address all the same
         if parts.scheme == "http" and not is_loopback_name(host):
             return "https is wanted; plain http goes to this machine alone, with notify.allow_loopback"
         if parts.scheme not in ("http", "https"):
@@ -67,7 +75,8 @@ class Guard:
         if address.is_loopback:
             return self._loopback
         special = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
-        return address.is_global and not address.is_private and not special and address not in _LOCAL_NAT64
+        unlisted = any(address in network for network in _NOT_PUBLIC if network.version == address.version)
+        return address.is_global and not address.is_private and not special and not unlisted
 
 
 class GuardedResolver(AbstractResolver):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
@@ -44,8 +46,9 @@ class WebhookSender:
         signed = headers(self._webhook.keys, entry.event_id, time.time_ns() // 1_000_000_000, body)
         try:
             async with self._client().post(url, data=body, headers=signed, allow_redirects=False) as reply:
+                judged = _judged(reply)
                 await _discard(reply)
-                return _judged(reply)
+                return judged
         except TimeoutError:
             return Outcome(f"no answer in {self._timeout.total:g} s")
         except (aiohttp.ClientError, OSError) as error:
@@ -71,13 +74,18 @@ class WebhookSender:
 
 
 async def _discard(reply: aiohttp.ClientResponse) -> None:
-    """Read what is small, so that the connection can be used again; cut what is not."""
+    """Read what is small, so that the connection can be used again; cut what is not, or does not come."""
     read = 0
-    async for chunk in reply.content.iter_chunked(4096):
-        read += len(chunk)
-        if read > MOST_BODY:
-            reply.close()
+    try:
+        async for chunk in reply.content.iter_chunked(4096):
+            read += len(chunk)
+            if read > MOST_BODY:
+                break
+        else:
             return
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # what it said of the message was said before
+    reply.close()
 
 
 def _judged(reply: aiohttp.ClientResponse) -> Outcome:
@@ -89,8 +97,15 @@ def _judged(reply: aiohttp.ClientResponse) -> Outcome:
 
 
 def _wait(text: str) -> float:
-    """Seconds of a Retry-After; one that names a date is passed over."""
-    return min(float(text), MOST_WAIT_S) if text.isascii() and text.isdigit() and len(text) < 7 else 0.0
+    """Seconds until the end of a Retry-After, which is a number of them or a date; 0 for what is neither."""
+    if text.isascii() and text.isdigit():
+        return min(float(text[:7]), MOST_WAIT_S)
+    try:
+        until = parsedate_to_datetime(text)
+        seconds = until.replace(tzinfo=until.tzinfo or UTC).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, seconds), MOST_WAIT_S)
 
 
 def _words(error: Exception) -> str:
