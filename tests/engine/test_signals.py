@@ -13,6 +13,7 @@ from tests.engine.stream import DAY, HOUR, NS, T0, Session
 from tests.engine.test_engine import AFTER, CLOSE, feed, of, settings
 from tests.signals.judges import agent, detector, sure
 from zmart_stream.domain.commands import (
+    AddHolding,
     CommandDone,
     DisablePlugin,
     Pause,
@@ -20,6 +21,7 @@ from zmart_stream.domain.commands import (
     PluginDisabled,
     Reconfigure,
     ReleaseSource,
+    RemoveHolding,
     Resume,
     StorageDegraded,
     StorageRecovered,
@@ -199,6 +201,54 @@ def test_a_market_signal_gets_its_contract_from_the_book() -> None:
     told = engine.process(signal(engine.now, signal_direction="SELL"))
     assert one(SignalDecided, told).decision.plan.symbol == weakest.symbol
     assert weakest.symbol not in symbols_held(engine)
+
+
+@pytest.mark.parametrize(("size", "reason"), [(2, "all_pinned"), (0, "empty_book")])
+def test_a_market_signal_without_a_target_says_why(size: int, reason: str) -> None:
+    engine, _ = started(core(book={"max_symbols": 2}))
+    for symbol in symbols_held(engine):
+        command = PinHolding if size else RemoveHolding
+        engine.process(command(ts=engine.now, request_id="p", symbol=symbol))
+    told = engine.process(signal(engine.now, signal_direction="SELL"))
+    decision = one(SignalDecided, told).decision
+    assert (decision.approved, decision.reason, decision.plan.reason) == (False, "no_target", reason)
+    assert one(SignalEvaluated, told).opinions == ()
+
+
+def test_a_tilt_that_moves_nothing_is_taken_back_and_one_that_goes_on_is_told_so() -> None:
+    full = {"optimiser": "equal", "max_weight": 20.0}  # five holdings at 20 %: there is no room
+    engine, _ = started(core(book=full))
+    held, manager = symbols_held(engine), engine.manager
+    while len(symbols_held(engine)) < 5:
+        engine.process(AddHolding(ts=engine.now, request_id="a", symbol=outside(engine)))
+    told = engine.process(signal(engine.now, symbol=held[0]))
+    ended = one(SignalEnded, told)
+    assert (ended.status, ended.reason, of(PortfolioChange, told)) == ("no_action", "no_change", [])
+    assert manager.memory.tilts == {}, "it does not act on another day"
+
+    engine, _ = started(core(book={"optimiser": "equal"}))
+    held, manager = symbols_held(engine), engine.manager
+    assert one(SignalEnded, engine.process(signal(engine.now, symbol=held[0]))).status == "acted"
+    until = manager.memory.tilts[held[0]].until
+    ended = one(SignalEnded, engine.process(signal(engine.now + 600 * NS, symbol=held[0])))
+    assert (ended.status, ended.reason) == ("no_action", "already_tilted")
+    assert "24 h from now" in ended.detail
+    assert manager.memory.tilts[held[0]].until == until + 600 * NS
+
+
+def test_limits_that_conflict_are_what_stops_a_tilt() -> None:
+    engine, session = started(core(book={"optimiser": "equal"}))
+    sectors = {contract.symbol: "one" for contract in session.contracts}
+    chosen = msgspec.structs.replace(engine.settings.portfolio, sectors=sectors, max_sector_weight=10.0)
+    tight = msgspec.structs.replace(engine.settings, portfolio=chosen)
+    engine.process(Reconfigure(ts=engine.now, request_id="r", settings=tight, revision=2))
+    symbol = symbols_held(engine)[0]
+    for n in range(2):
+        told = engine.process(signal(engine.now, symbol=symbol, source_name=f"s{n}"))
+        ended = one(SignalEnded, told)
+        assert (ended.status, ended.reason) == ("no_action", "infeasible")
+        assert "sector" in ended.detail
+        assert engine.manager.memory.tilts == {}
 
 
 def test_every_broken_rule_is_named_with_field_and_value_and_the_signal_is_told_as_rejected() -> None:
@@ -620,6 +670,20 @@ def test_a_kill_forgets_nothing_that_was_stored() -> None:
             ours, theirs = engine.judging.processor.book.snapshot(), restored.judging.processor.book.snapshot()
             for part in ("waiting", "register", "outcomes", "cards"):
                 assert theirs[part] == ours[part], (number, part)
+
+
+def test_after_a_kill_a_detector_keeps_the_silence_that_it_began() -> None:
+    chosen = core(sure(0.2), (detector("EveryMove", cooldown_s=3600.0),))
+    engine, session = started(chosen)
+    engine.process(Tick(ts=engine.now + 61 * NS))
+    snapshot = msgspec.msgpack.encode(engine.snapshot(full=True))
+    run = list(session.run(engine.now, CLOSE, 2 * NS))
+    told = feed(engine, run)
+    assert len(of(SignalReceived, told)) > 1
+    again = Engine(chosen, build_scorers(chosen.scoring), session=1)
+    again.restore(msgspec.msgpack.decode(snapshot))
+    again.restore_signals([each for each in told if isinstance(each, SIGNALS)])
+    assert again.judging.watch.snapshot() == engine.judging.watch.snapshot()
 
 
 def test_after_a_kill_the_same_signal_still_acts_once() -> None:

@@ -163,6 +163,14 @@ def test_a_tilt_multiplies_a_target_for_its_time() -> None:
         found.manager.tilt("ZUSDTM", 1.25, found.ts)
 
 
+def test_a_tilt_ends_also_in_a_book_that_is_not_automatic() -> None:
+    found = desk(optimiser="equal", automatic=False)
+    found.manager.tilt("CUSDTM", 1.25, found.ts + 2 * HOUR)
+    found.manager.reweigh(found.ts, found.standings, reason="signal", who="signal:7")
+    assert [reasons(found.hour()) for _ in range(4)] == [[], ["tilt"], [], []]
+    assert set(found.weights.values()) == {25.0}
+
+
 def test_a_tilt_stays_inside_the_limits() -> None:
     found = desk(optimiser="equal", max_weight=26.0)
     found.manager.tilt("AUSDTM", 1.25, found.ts + DAY)

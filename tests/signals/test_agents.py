@@ -124,7 +124,7 @@ def test_a_component_speaks_for_its_direction_by_level_and_change(agent: Any, ne
     assert isclose(said(agent, case(), past=90.0).p, level - 0.4 * 0.4)
     assert isclose(said(agent, case(), past=None).p, 0.5 + 0.4 * 0.4)
     assert isclose(said(agent, case(), now_score=component(70.0, 0.5)).p, 0.5 + (level - 0.5) / 2)
-    assert said(agent, case()).ages == {agent.name: 3.0}
+    assert set(said(agent, case()).ages) == {moves.name.lower() for moves in agent.feeds_on}
     for silent in ({"stale": (needs,)}, {"now_score": None}, {"now_score": component(None)}):
         assert said(agent, case(), **silent).stance == "abstain", silent
     assert said(agent, case(), now_score=component(70.0, 0.29)).stance == "abstain"
@@ -140,6 +140,7 @@ def test_structure_is_even_where_the_cost_is_all_that_the_signal_can_bear() -> N
     assert (dear.stance, dear.reasons[0].code, cheap.stance) == ("reject", "too_dear", "approve")
     assert said(agent, case(strength=0.4)).p < said(agent, case(strength=0.8)).p < said(agent, case(), vol=0.1).p
     assert said(agent, case(strength=0.0)).p == 0.02
+    assert cheap.ages == {"ticker": 3.0, "depth": 3.0, "trade": 3.0}
     for silent in ({"cost": nan}, {"vol": nan}, {"stale": (Moves.TICKER,)}):
         assert said(agent, case(), **silent).stance == "abstain", silent
 
@@ -184,6 +185,10 @@ def test_fit_follows_what_the_book_would_do() -> None:
     assert isclose(said(agent, up, held=both).p, 0.5 + 0.4 * 10 / 25)
     assert isclose(said(agent, down, held=both).p, 0.5 - 0.4 * 10 / 25)
     assert said(agent, case("SELL", "NONE")).stance == said(agent, case(), composites={}).stance == "abstain"
+    for what in (removes, up, down):
+        for moves in (Moves.TRADE, Moves.TICKER):
+            assert said(agent, what, stale=(moves,)).stance == "abstain", "a stale composite says nothing of a holding"
+        assert said(agent, what).ages == {"trade": 3.0, "ticker": 3.0}
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,15 @@ class CoreView(CoreMarket):
         return nan if mark is None else mark
 
     def price_at(self, symbol: str, at: int) -> float:
-        """The mark of now when `at` is at most an hour ago, else the close of the hour that held `at`."""
-        price = None if self.now - at <= HOUR else self._stages.paper.price_at(symbol, at // HOUR * HOUR + HOUR)
-        return self.mark(symbol) if price is None else price
+        """The mark of now when `at` is at most an hour ago, else the close of the hour that held `at`.
+
+        The mark also until that hour is closed; nan when the hour is older than the bars kept.
+        """
+        ago = self.now - at
+        price = None if ago <= HOUR else self._stages.paper.price_at(symbol, at // HOUR * HOUR + HOUR)
+        if price is None:
+            return self.mark(symbol) if ago <= 2 * HOUR else nan
+        return price
 
     # -- the book ----------------------------------------------------------------------------------------------------
 

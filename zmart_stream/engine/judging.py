@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from zmart_stream.domain.commands import CommandDone, PluginDisabled
+from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import HoldChanged
+from zmart_stream.domain.portfolio import HoldChanged, PortfolioChange
 from zmart_stream.domain.scores import ScoreChanged, ScoresClosed
 from zmart_stream.domain.settings import SignalSettings
 from zmart_stream.domain.signals import (
@@ -120,7 +121,9 @@ class Judging:
 
     def adopt(self, stored: Iterable[Message], *, after: str) -> None:
         """Take over stored messages of signals that the snapshot does not know (see SignalProcessor.adopt)."""
-        self.processor.adopt(stored, after=after)
+        messages = list(stored)
+        self.processor.adopt(messages, after=after)
+        self.watch.adopt(messages)
 
     def plugins(self) -> dict[str, dict[str, Any]]:
         """Failures and who is left out, by kind."""
@@ -179,13 +182,31 @@ class Judging:
         stages, now = self._stages, self.view.now
         standings, symbol = LazyStandings(stages, now), plan.symbol or ""
         if plan.action in ("WEIGHT_UP", "WEIGHT_DOWN"):
-            settings = stages.settings.signals
-            factor = settings.tilt_up if plan.action == "WEIGHT_UP" else settings.tilt_down
-            stages.manager.tilt(symbol, factor, now + int(settings.tilt_ttl_s * NS))
-            return stages.manager.reweigh(now, standings, reason="signal", who=f"signal:{signal.id}")
+            return self._tilted(signal, plan, standings)
         action: Any = plan.action
         changed = stages.symbols.act(now, action, symbol, plan.symbol_out, signal_id=signal.id, standings=standings)
         return stages.followed(now, changed, standings)
+
+    def _tilted(self, signal: Signal, plan: Plan, standings: LazyStandings) -> list[Message]:
+        """A holding's weight moves for a while. Raises CommandRefusedError: `infeasible`, `already_tilted`.
+
+        A tilt that moves no weight is taken back: a signal that ended without an action does not act a day later. One
+        of a holding that is tilted so already goes on for as long as this one would.
+        """
+        manager, settings, now = self._stages.manager, self._stages.settings.signals, self.view.now
+        before, symbol = manager.memory.tilts, plan.symbol or ""
+        factor = settings.tilt_up if plan.action == "WEIGHT_UP" else settings.tilt_down
+        manager.tilt(symbol, factor, now + int(settings.tilt_ttl_s * NS))
+        told = manager.reweigh(now, standings, reason="signal", who=f"signal:{signal.id}")
+        if any(isinstance(each, PortfolioChange) for each in told):
+            return told
+        if not manager.memory.kept and symbol in before and before[symbol].factor == factor:
+            text = f"{symbol} is tilted × {factor:g} already, and now for {settings.tilt_ttl_s / 3600.0:g} h from now"
+            raise CommandRefusedError("already_tilted", text)
+        manager.memory.tilts = before
+        if manager.memory.kept and not told:
+            raise CommandRefusedError("infeasible", manager.memory.kept)
+        return told
 
 
 def _refused(command: SubmitSignal, rejected: SignalRejected) -> CommandDone:

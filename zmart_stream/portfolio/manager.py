@@ -160,7 +160,7 @@ class PortfolioManager:
         if self.memory.owed:
             self.memory.owed = False
             return self.reweigh(ts, standings, reason=_COMPOSED.reason)
-        if not self.settings.automatic or not self.symbols.portfolio.holdings or not self._dealer.is_open:
+        if not self.symbols.portfolio.holdings or not self._dealer.is_open:
             return []
         reason = self._occasion(end)
         return self.reweigh(ts, standings, reason=reason) if reason else []
@@ -261,10 +261,16 @@ class PortfolioManager:
         return full or any(isinstance(message, BookReady) for message in told)
 
     def _occasion(self, end: int) -> str:
-        """Why the weights are to be found anew at the close of `end` (ns); empty: they are not."""
+        """Why the weights are to be found anew at the close of `end` (ns); empty: they are not.
+
+        What an approved signal began ends by itself, also in a book that is not kept automatically.
+        """
+        is_over = any(tilt.until <= end for tilt in self.memory.tilts.values())
+        if not self.settings.automatic:
+            return "tilt" if is_over else ""
         if end // DAY_NS > self.memory.day:
             return "daily"
-        if any(tilt.until <= end for tilt in self.memory.tilts.values()):
+        if is_over:
             return "tilt"
         return "buffer" if beyond_buffer(self.ledger.weights(), self._held()) else ""
 

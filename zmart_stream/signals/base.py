@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from zmart_stream.domain.signals import LEAST_P, MOST_P, Direction, Figure, Opinion, Plan, Reason, Signal
+from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView, MarketView
 
 
@@ -87,6 +88,11 @@ def opinion(
     known = {name: age for name, age in (ages or {}).items() if age is not None}
     stance: Any = "approve" if within >= 0.5 else "reject"
     return Opinion(agent=agent, p=within, stance=stance, reasons=reasons, ages=known, veto=veto)
+
+
+def ages_of(view: MarketView, symbol: str, *inputs: Moves) -> dict[str, float | None]:
+    """Seconds since each of the `inputs` of a contract spoke, by name; None for one that never did."""
+    return {moves.name.lower(): view.age_s(symbol, moves) for moves in inputs}
 
 
 def reason(code: str, **numbers: Figure) -> Reason:

@@ -13,10 +13,12 @@ from zmart_stream.domain.errors import PluginFaultError
 from zmart_stream.domain.signals import LEAST_P, MOST_P, Opinion
 from zmart_stream.market.views import BookView, MarketView
 from zmart_stream.signals.base import Agent, Case, Detector, Finding
-from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes
+from zmart_stream.signals.validation import MOST_EXPIRY_S, TYPE, data_bytes, writable
 
 T = TypeVar("T")
 MOST_REASONS = 32
+MOST_TEXT = 500
+"""Characters of why a plug-in is left out: its own words are among them."""
 MOST_BYTES = 256 << 10
 """Of one opinion or finding as a snapshot keeps it; `signals.max_data_kb` allows 128 KiB of data at most."""
 
@@ -45,7 +47,7 @@ class Failures:
         in_a_row = self._in_a_row[name] = self._in_a_row.get(name, 0) + 1
         if in_a_row >= self.limit and name not in self.disabled:
             text = f"failed {in_a_row} times in a row, last with {type(error).__name__}: {error}"
-            self.notices.append(self.disable(name, text, ts))
+            self.notices.append(self.disable(name, writable(text[:MOST_TEXT]), ts))
 
     def disable(self, name: str, reason: str, ts: int) -> PluginDisabled:
         """Leave a plug-in out from now on."""

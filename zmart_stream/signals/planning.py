@@ -15,7 +15,7 @@ def plan_for(signal: Signal, view: BookView) -> Plan:
     """
     symbol = signal.symbol if signal.symbol is not None else _chosen(signal, view)
     if symbol is None:
-        return Plan(action="NONE", reason="no_candidate" if signal.direction == "BUY" else "empty_book")
+        return Plan(action="NONE", reason=_nobody(signal, view))
     return _buy(symbol, view) if signal.direction == "BUY" else _sell(symbol, view)
 
 
@@ -24,6 +24,13 @@ def _chosen(signal: Signal, view: BookView) -> str | None:
         return view.best_candidate()
     weakest = view.weakest()
     return None if weakest is None else weakest.symbol
+
+
+def _nobody(signal: Signal, view: BookView) -> str:
+    """Why there is no contract to choose."""
+    if signal.direction == "BUY":
+        return "no_candidate"
+    return "all_pinned" if view.portfolio().holdings else "empty_book"
 
 
 def _buy(symbol: str, view: BookView) -> Plan:

@@ -14,7 +14,7 @@ import msgspec
 
 from zmart_stream.domain.errors import CommandRefusedError
 from zmart_stream.domain.message import Message
-from zmart_stream.domain.portfolio import PortfolioChange
+from zmart_stream.domain.portfolio import PortfolioChange, WeightsKept
 from zmart_stream.domain.settings import SignalSettings
 from zmart_stream.domain.signals import (
     DETECTOR_SOURCE,
@@ -195,7 +195,9 @@ class SignalProcessor:
             return [self._ended(message.signal, "no_action", refusal.code, detail=str(refusal))]
         change = next((each.id for each in told if isinstance(each, PortfolioChange)), None)
         if change is None:
-            return [*told, self._ended(message.signal, "no_action", "no_change", detail="the limits leave no room")]
+            kept = next((each.reason for each in told if isinstance(each, WeightsKept)), "")
+            why = ("infeasible", kept) if kept else ("no_change", "the limits leave the weights as they are")
+            return [*told, self._ended(message.signal, "no_action", why[0], detail=why[1])]
         return [*told, self._ended(message.signal, "acted", plan.action.lower(), change_id=change)]
 
     # -- time --------------------------------------------------------------------------------------------------------

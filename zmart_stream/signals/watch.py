@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from zmart_stream.domain.commands import PluginDisabled
+from zmart_stream.domain.message import Message
 from zmart_stream.domain.settings import SignalSettings
+from zmart_stream.domain.signals import DETECTOR_SOURCE, MACHINE, SignalReceived
 from zmart_stream.market.views import MarketView
 from zmart_stream.signals.base import Detector, Finding, ScoreDetector
 from zmart_stream.signals.isolation import Failures, found
@@ -77,6 +79,17 @@ class Watch:
         self._cool = {(detector, symbol, way): until for detector, symbol, way, until in state["cool"]}
         self.crowded_out = state["crowded_out"]
         self.failures.restore(state["failures"])
+
+    def adopt(self, stored: Iterable[Message]) -> None:
+        """Let those cool down of which signals were stored after the snapshot."""
+        cooldowns = {post.settings.name: int(post.settings.cooldown_s * NS) for post in self._posts}
+        for message in stored:
+            if not isinstance(message, SignalReceived) or message.signal.owner != MACHINE:
+                continue
+            signal, name = message.signal, message.signal.source.removeprefix(DETECTOR_SOURCE)
+            if name in cooldowns and signal.symbol is not None:
+                key = (name, signal.symbol, signal.direction)
+                self._cool[key] = max(self._cool.get(key, 0), signal.received + cooldowns[name])
 
     def _use(self, settings: SignalSettings, posts: Sequence[Post]) -> None:
         self._posts = tuple(posts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zmart_stream.domain.signals import Opinion
 from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView
-from zmart_stream.signals.base import Case, abstain, opinion, reason
+from zmart_stream.signals.base import Case, abstain, ages_of, opinion, reason
 
 LONGEST = 4
 """Closes before the newest whose scores are kept."""
@@ -21,7 +21,8 @@ class ComponentAgent:
     """
 
     component: str
-    feeds_on: Moves
+    feeds_on: tuple[Moves, ...]
+    """Its inputs; it abstains when the first is stale, the others lower its confidence."""
 
     def __init__(
         self, *, level: float = 0.6, change_points: float = 20.0, bars: int = 4, min_confidence: float = 0.3
@@ -41,9 +42,8 @@ class ComponentAgent:
         if now is None or now.score is None or now.confidence < self._least:
             confidence = None if now is None else now.confidence
             return abstain(self.name, "not_known", confidence=confidence, least=self._least)
-        age = view.age_s(case.symbol, self.feeds_on)
-        if view.freshness(case.symbol, self.feeds_on) < 1.0:
-            return abstain(self.name, "stale", age_s=age)
+        if view.freshness(case.symbol, self.feeds_on[0]) < 1.0:
+            return abstain(self.name, "stale", age_s=view.age_s(case.symbol, self.feeds_on[0]))
         past = view.before(case.symbol, self.component, self._bars)
         support = case.sign * (now.score - 50.0) / 50.0
         if past is not None:
@@ -56,4 +56,5 @@ class ComponentAgent:
             bars=self._bars,
             confidence=now.confidence,
         )
-        return opinion(self.name, 0.5 + REACH * now.confidence * support, told, ages={self.component: age})
+        ages = ages_of(view, case.symbol, *self.feeds_on)
+        return opinion(self.name, 0.5 + REACH * now.confidence * support, told, ages=ages)

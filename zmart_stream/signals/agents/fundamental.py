@@ -10,4 +10,4 @@ class FundamentalAgent(ComponentAgent):
     """The fundamental component and its change over 4 bars."""
 
     component = "fundamental"
-    feeds_on = Moves.POLL
+    feeds_on = (Moves.POLL, Moves.SETTLEMENT, Moves.MARK)

@@ -7,7 +7,7 @@ from math import sqrt
 from zmart_stream.domain.signals import Opinion
 from zmart_stream.market.contract_state import Moves
 from zmart_stream.market.views import BookView
-from zmart_stream.signals.base import Case, abstain, opinion, reason
+from zmart_stream.signals.base import Case, abstain, ages_of, opinion, reason
 
 DAY_S = 86_400.0
 ONE_WAY = ("REMOVE", "WEIGHT_DOWN")
@@ -29,9 +29,8 @@ class StructureAgent:
 
     def judge(self, case: Case, view: BookView) -> Opinion:
         """Can it be traded at a cost that the signal can bear?"""
-        age = view.age_s(case.symbol, Moves.TICKER)
         if view.freshness(case.symbol, Moves.TICKER) < 1.0:
-            return abstain(self.name, "stale", age_s=age)
+            return abstain(self.name, "stale", age_s=view.age_s(case.symbol, Moves.TICKER))
         cost = self._cost_bps(case, view)
         volatility = view.volatility(case.symbol)
         if not cost >= 0.0 or not volatility >= 0.0:
@@ -39,11 +38,9 @@ class StructureAgent:
         move = 1e4 * volatility * sqrt(view.horizon_s / DAY_S) * case.signal.strength
         bearable = self._share * move
         numbers = {"cost_bps": round(cost, 6), "bearable_bps": round(bearable, 6), "volatility": round(volatility, 9)}
-        if bearable <= 0.0:
-            return opinion(self.name, 0.0, reason("too_dear", **numbers), ages={"ticker": age})
-        p = 1.0 / (1.0 + (cost / bearable) ** 2)
-        code = "affordable" if p >= 0.5 else "too_dear"
-        return opinion(self.name, p, reason(code, **numbers), ages={"ticker": age})
+        p = 1.0 / (1.0 + (cost / bearable) ** 2) if bearable > 0.0 else 0.0
+        told = reason("affordable" if p >= 0.5 else "too_dear", **numbers)
+        return opinion(self.name, p, told, ages=ages_of(view, case.symbol, Moves.TICKER, Moves.DEPTH, Moves.TRADE))
 
     @staticmethod
     def _cost_bps(case: Case, view: BookView) -> float:

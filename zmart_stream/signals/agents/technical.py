@@ -10,4 +10,4 @@ class TechnicalAgent(ComponentAgent):
     """The technical component and its change over 4 bars."""
 
     component = "technical"
-    feeds_on = Moves.TRADE
+    feeds_on = (Moves.TRADE,)
