@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.desk import SAFETY_S, SYMBOLS, Desk, desk
 from tests.api.listening import T0, Ear, feed, listening, score
+from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits, PushLimits
 from zmart_stream.api.openapi_endless import EVENTS
 from zmart_stream.api.push import events
@@ -273,18 +274,21 @@ def test_readers_get_everything_in_order_beside_clients_that_never_read(tmp_path
     asyncio.run(scenario())
 
 
-def test_telling_does_not_depend_on_how_many_listen() -> None:
-    """No client is touched when an event is told: it is made into bytes once and put into the ring."""
+def test_a_client_of_http_1_0_gets_the_events_as_they_are(tmp_path) -> None:
+    """It knows no chunks: what it reads to the end of the connection is the stream."""
 
     async def scenario() -> None:
-        hub = Hub(PushLimits(ring=64))
-        waiting = [asyncio.create_task(hub.turn(1, SAFETY_S)) for _ in range(100)]
-        await asyncio.sleep(0)
-        for n in range(1000):
-            hub.publish("hold", (), {"n": n})
-        assert not any(task.done() for task in waiting)
-        assert await asyncio.gather(*waiting) == [True] * 100
-        assert [event.number for event in hub.ring.read(1, 9999)] == list(range(937, 1001))
+        async with pushing(tmp_path) as (at, hub):
+            reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+            async with asyncio.timeout(SAFETY_S):
+                writer.write(f"GET {PREFIX}/stream HTTP/1.0\r\nHost: 127.0.0.1:{at.port}\r\n\r\n".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b"chunked" not in head.lower()
+                assert await reader.readuntil(b"\n\n") == b"retry: 2000\n\n"
+                events.tell(hub, [score(FIRST, 1.0), score(SECOND, 2.0)])
+                for event in hub.ring.read(1, 2):
+                    assert await reader.readuntil(b"\n\n") == event.sse
+            writer.close()
 
     asyncio.run(scenario())
 

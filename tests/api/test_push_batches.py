@@ -65,12 +65,42 @@ def test_whoever_reads_in_batches_gets_all_that_is_wanted_once_and_in_order(seed
             assert len(got) + dropped == place - 1
 
 
-def test_few_batches_are_kept_and_none_beyond_the_next_event() -> None:
+def test_a_large_batch_serves_while_little_was_told_since() -> None:
+    hub = Hub()
+    events.tell(hub, [feed("x") for _ in range(80)])
+    first = hub.batches.after(1, wanting())
+    events.tell(hub, [feed("y") for _ in range(80 // batches.FRESH_SHARE)])
+    assert hub.batches.after(1, wanting()) is first
+    rest = hub.batches.after(first.place, wanting())
+    assert [event.number for event in rest.events] == list(range(81, 91)), "and what was told since comes next"
+    events.tell(hub, [feed("z")])
+    assert len(hub.batches.after(1, wanting()).events) == 91
+
+
+def test_a_full_batch_is_read_once_however_much_is_told_after_it() -> None:
+    hub = Hub()
+    events.tell(hub, [feed("x" * 1000) for _ in range(500)])
+    full = hub.batches.after(1, wanting())
+    assert full.place < hub.ring.next
+    assert len(full.sse) <= batches.MOST_BYTES < len(full.sse) + 2000
+    events.tell(hub, [feed("y") for _ in range(500)])
+    assert hub.batches.after(1, wanting()) is full
+
+
+def test_both_forms_of_a_batch_are_its_events() -> None:
+    hub = Hub()
+    events.tell(hub, [feed("x" * 300), score(SYMBOLS[0], 1.0)])
+    batch = hub.batches.after(1, wanting())
+    assert batch.chunk == f"{len(batch.sse):x}\r\n".encode() + batch.sse + b"\r\n"
+    assert batch.frames == b"".join(event.frame for event in batch.events)
+
+
+def test_few_batches_are_kept() -> None:
     hub = Hub()
     events.tell(hub, [feed("x" * 1000) for _ in range(200)])
     for place in range(1, 100):
         hub.batches.after(place, wanting())
     assert len(hub.batches._kept) <= batches.MOST_KEPT
-    events.tell(hub, [feed("y")])
+    events.tell(hub, [feed("y") for _ in range(100)])
     hub.batches.after(201, wanting())
-    assert len(hub.batches._kept) == 1
+    assert len(hub.batches._kept) == 1, "what is out of date goes when the next is read"

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.api.desk import SAFETY_S, SYMBOLS, Desk
-from tests.api.listening import T0, feed, listening, score
+from tests.api.listening import T0, Line, feed, frame, listening, score, upgraded
 from tests.api.test_push import pushing, until
 from zmart_stream.api.calls import PREFIX
 from zmart_stream.api.limits import Limits, PushLimits
@@ -58,6 +58,55 @@ def test_a_websocket_hears_what_it_subscribes_to(tmp_path) -> None:
             assert (await socket.receive_json(timeout=SAFETY_S))["event"] == "hold"
 
     asyncio.run(scenario())
+
+
+def test_a_websocket_gets_events_of_every_length_whole_and_in_order(tmp_path) -> None:
+    """Frames state their length in one, three or nine bytes."""
+
+    async def scenario() -> None:
+        async with pushing(tmp_path) as (at, hub), dialled(at) as socket:
+            await said(socket, action="subscribe")
+            reasons = ["x" * size for size in (1, 10, 200, 65_300, 65_600, 5)]
+            events.tell(hub, [feed(reason) for reason in reasons])
+            heard = [await socket.receive_json(timeout=SAFETY_S) for _ in reasons]
+            assert [found["data"]["reason"] for found in heard] == reasons
+            assert [found["id"] for found in heard] == [f"{hub.session}-{n}" for n in range(1, 7)]
+
+    asyncio.run(scenario())
+
+
+def test_a_websocket_that_reads_late_is_told_of_what_it_missed(tmp_path) -> None:
+    async def scenario() -> None:
+        push = PushLimits(ring=64, deadline_s=SAFETY_S, heartbeat_s=SAFETY_S)
+        async with pushing(tmp_path, push) as (at, hub), upgraded(at.port) as line:
+            line.writer.write(frame(1, b'{"action": "subscribe"}'))
+            await read_frame(line)
+            told = 0
+            while not hub.dropped:
+                events.tell(hub, [feed(f"{told + n:06} " + "x" * 4000) for n in range(16)])
+                told += 16
+                await asyncio.sleep(0.001)
+            events.tell(hub, [feed(f"{told:06}")])
+            numbers, dropped = [], 0
+            while not numbers or numbers[-1] != told:
+                found = json.loads(await read_frame(line))
+                if found["event"] == "dropped":
+                    dropped += found["data"]["count"]
+                else:
+                    numbers.append(int(found["data"]["reason"][:6]))
+            assert numbers == sorted(set(numbers))
+            assert dropped == hub.dropped == told + 1 - len(numbers) > 0
+
+    asyncio.run(scenario())
+
+
+async def read_frame(line: Line) -> bytes:
+    """The next message of a server: it masks nothing."""
+    async with asyncio.timeout(SAFETY_S):
+        size = (await line.reader.readexactly(2))[1]
+        if size > 125:
+            size = int.from_bytes(await line.reader.readexactly(2 if size == 126 else 8))
+        return await line.reader.readexactly(size)
 
 
 @pytest.mark.parametrize(

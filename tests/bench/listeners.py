@@ -28,7 +28,7 @@ class Ear(asyncio.Protocol):
         self._request, self._reads = request, reads
         self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.is_open = False
-        self.bytes = self.events = self.dropped = 0
+        self.bytes = self.events = self.dropped = self.ends = 0
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,6 +45,7 @@ class Ear(asyncio.Protocol):
         self.bytes += len(data)
         text = self._tail + data
         self.events += text.count(b"\nid: ") - self._tail.count(b"\nid: ")
+        self.ends += text.count(b"\r\n") - self._tail.count(b"\r\n")
         if b"event: dropped" in text:
             whole = _DROPPED.findall(text)
             self.dropped += sum(map(int, whole)) - sum(map(int, _DROPPED.findall(self._tail)))
@@ -73,7 +74,7 @@ class Ears:
             return {"listening": sum(heard), "open": sum(ear.is_open for ear in self._deaf)}
         if said["do"] == "begin":
             for ear in self._readers:
-                ear.bytes = ear.events = ear.dropped = 0
+                ear.bytes = ear.events = ear.dropped = ear.ends = 0
             return {}
         events = sorted(ear.events for ear in self._readers)
         return {
@@ -81,6 +82,7 @@ class Ears:
             "least": events[0],
             "most": events[-1],
             "bytes": sum(ear.bytes for ear in self._readers),
+            "writes": sum(ear.ends for ear in self._readers) // 2,  # a chunk's length and its end
             "dropped": sum(ear.dropped for ear in self._readers),
             "listening": sum(ear.is_open for ear in self._readers),
             "rss_mb": rss_mb(),

@@ -127,6 +127,21 @@ class GatedHandler(web.RequestHandler):
             self._counted = False
             self._gate.leave(self._address)
 
+    def send(self, data: bytes) -> bool:
+        """Write what the library would have written, past it; False: first wait until this is `drained`."""
+        transport: Any = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return not self.writing_paused
+
+    async def drained(self) -> None:
+        """Wait while the caller has much that it did not take. Raises ConnectionError where it is gone."""
+        transport: Any = self.transport
+        if transport is not None and transport.is_closing():
+            raise ConnectionResetError("the connection is closing")
+        await self._drain_helper()
+
     def request_began(self) -> None:
         """A header is whole; its handler has deadlines of its own."""
         self._disarm()

@@ -23,8 +23,8 @@ from zmart_stream.api.intake import read_query
 from zmart_stream.api.limits import Buckets
 from zmart_stream.api.models import Query
 from zmart_stream.api.pairlist import pairs_of
+from zmart_stream.api.push.batches import Batch
 from zmart_stream.api.push.listener import Listener
-from zmart_stream.api.push.ring import Event
 from zmart_stream.api.push.routes import demand_upgrade, prepare
 from zmart_stream.api.push.socket import Socket
 from zmart_stream.api.push.wants import Wants
@@ -69,6 +69,7 @@ class Producer(Socket):
     """The list as it is now; empty while there is none to send."""
     subscribed: bool = False
     _owed: bool = False
+    _changed: bool = False
     _sent: Sequence[str] = ()
 
     async def began(self) -> None:
@@ -86,9 +87,17 @@ class Producer(Socket):
         self._owed = True
         await self._bring()
 
-    async def told(self, _dropped: int, _events: Sequence[Event], /) -> None:
+    def told(self, _batch: Batch, /) -> bool:
         """The book changed."""
-        await self._bring()
+        self._changed = True
+        return False
+
+    async def catch_up(self) -> None:
+        """Send the list if the book changed."""
+        await super().catch_up()
+        if self._changed:
+            self._changed = False
+            await self._bring()
 
     async def _bring(self) -> None:
         """Send the list where it is asked for or new."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import sys
+from dataclasses import dataclass
+from functools import cached_property
 
 from zmart_stream.api.push.ring import Event, Ring
 from zmart_stream.api.push.wants import Wants
@@ -12,16 +14,42 @@ MOST_BYTES = 1 << 18
 """What one write holds at most, but for a single event that is larger: what comes while a crowd waits for its turn."""
 
 MOST_KEPT = 16
-"""Batches kept until the next event; each may be as large as a write."""
+"""Batches kept for others who stand there; each may be as large as a write, for both kinds of stream."""
+
+FRESH_SHARE = 8
+"""A batch serves while at most one part in so many as it covers was told since; that part comes with the next one. One
+that is full serves for as long as it is kept."""
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Where a client goes on, how many events left the ring before it read them, and those that follow."""
 
     place: int
     dropped: int
     events: tuple[Event, ...]
-    sse: bytes
+    until: int
+    """It stands for what follows until the ring's next number is beyond this."""
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The events as the stream has them."""
+        return b"".join(event.sse for event in self.events)
+
+    @cached_property
+    def chunk(self) -> bytes:
+        """The same as a chunk of HTTP (RFC 9112, 7.1)."""
+        return chunked(self.sse)
+
+    @cached_property
+    def frames(self) -> bytes:
+        """The events as the websocket has them."""
+        return b"".join(event.frame for event in self.events)
+
+
+def chunked(data: bytes) -> bytes:
+    """One chunk of a reply whose length nobody knows."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class Batches:
@@ -31,29 +59,35 @@ class Batches:
         """Nobody has read yet."""
         self._ring = ring
         self._kept: dict[tuple[int, str], Batch] = {}
-        self._of = ring.next
 
     def after(self, place: int, wants: Wants) -> Batch:
         """What a client at number `place` gets; the oldest are passed over where they left the ring."""
-        if self._of != self._ring.next or len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-            self._of = self._ring.next
         key = (place, wants.key)
         found = self._kept.get(key)
-        if found is None:
+        if found is None or found.until < self._ring.next:
+            self._forget()
             found = self._kept[key] = self._read(place, wants)
         return found
 
+    def _forget(self) -> None:
+        """Make room: what is out of date goes, then what was read first."""
+        self._kept = {key: batch for key, batch in self._kept.items() if batch.until >= self._ring.next}
+        while len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+
     def _read(self, place: int, wants: Wants) -> Batch:
-        dropped = max(0, self._ring.oldest - place)
-        place += dropped
+        ring = self._ring
+        dropped = max(0, ring.oldest - place)
+        first = place = place + dropped
         found: list[Event] = []
         size = 0
-        for event in self._ring.read(place, MOST_EVENTS):
+        for event in ring.read(place, MOST_EVENTS):
             if wants.has(event):
                 size += len(event.sse)
                 if found and size > MOST_BYTES:
                     break
                 found.append(event)
             place = event.number + 1
-        return Batch(place, dropped, tuple(found), b"".join(event.sse for event in found))
+        is_full = place < ring.next
+        until = sys.maxsize if is_full else ring.next + (place - first) // FRESH_SHARE
+        return Batch(place, dropped, tuple(found), until)

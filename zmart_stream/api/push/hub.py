@@ -1,8 +1,8 @@
 """One hub for every client. Telling costs the same for one client and for a thousand: the event goes into the ring.
 
 Each client reads the ring at its own place and its own pace, so that nobody's slowness is anybody else's, and what a
-client has not read takes no room of its own. Clients are woken a few at a time between other work of the loop, and all
-of them together get a bounded share of its time.
+client has not read takes no room of its own. Those for whom there is something are served in rounds, a few at a time,
+with rests for the other work of the loop: all of them together get a bounded share of its time (`pace`).
 """
 
 from __future__ import annotations
@@ -10,26 +10,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from zmart_stream.api.limits import PushLimits
 from zmart_stream.api.push.batches import Batches
-from zmart_stream.api.push.ring import Event, Ring
+from zmart_stream.api.push.pace import LEAST_GAP_S, SLICE_S, Pace
+from zmart_stream.api.push.ring import Event, Ring, text_frame
 from zmart_stream.domain.errors import RequestError
 
-SLICE = 16
-"""Clients woken in one turn of the loop."""
-
-LEAST_GAP_S = 0.02
-MOST_GAP_S = 2.0
-IDLE_SHARE = 6.0
-"""After a round of waking clients, the loop is left alone for so many times the round's duration, within the gaps."""
-
 _encode = msgspec.json.Encoder().encode
+
+
+class Reader(Protocol):
+    """Who waits for its turn."""
+
+    place: int
+    """The number of the event that it has not read yet."""
+
+    def serve(self) -> None:
+        """Read on, without waiting for anything."""
+        ...
+
+    def end(self) -> None:
+        """The hub closed."""
+        ...
 
 
 class Hub:
@@ -44,8 +53,11 @@ class Hub:
         self.closed = False
         self.dropped = 0
         self._clients: Counter[str] = Counter()
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._waiting: dict[Reader, None] = {}
+        self._pace = Pace()
         self._due: asyncio.Handle | None = None
+        self._round: deque[Reader] = deque()
+        self._of = 0
         self._next_at = 0.0
 
     @property
@@ -58,8 +70,8 @@ class Hub:
         number = self.ring.next
         name, data = f"{self.session}-{number}", _encode(content)
         sse = b"id: %b\nevent: %b\ndata: %b\n\n" % (name.encode(), kind.encode(), data)
-        frame = f'{{"event":"{kind}","id":"{name}","data":{data.decode()}}}'
-        self.ring.append(Event(number, kind, symbols, sse, frame))
+        text = b'{"event":"%b","id":"%b","data":%b}' % (kind.encode(), name.encode(), data)
+        self.ring.append(Event(number, kind, symbols, sse, text_frame(text)))
         if self._waiting:
             self._schedule()
 
@@ -78,29 +90,23 @@ class Hub:
             if not self._clients[key]:
                 del self._clients[key]
 
-    async def turn(self, place: int, within_s: float) -> bool:
-        """Wait for this client's turn to read from number `place`; False when nothing came in that time."""
-        if self.closed:
-            return True
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = None
-        if place < self.ring.next:
+    def enter(self, reader: Reader) -> None:
+        """Serve it whenever there is something beyond its place, until it leaves."""
+        self._waiting[reader] = None
+        if reader.place < self.ring.next:
             self._schedule()
-        try:
-            async with asyncio.timeout(within_s):
-                await future
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.pop(future, None)
-        return True
+
+    def leave(self, reader: Reader) -> None:
+        """Serve it no longer."""
+        self._waiting.pop(reader, None)
 
     def close(self) -> None:
         """End every client's wait, for good."""
         self.closed = True
         if self._due is not None:
             self._due.cancel()
-        self._wake(list(self._waiting))
+        for reader in list(self._waiting):
+            reader.end()
 
     def _schedule(self) -> None:
         if self._due is None and not self.closed:
@@ -108,20 +114,28 @@ class Hub:
             self._due = loop.call_at(max(loop.time(), self._next_at), self._begin)
 
     def _begin(self) -> None:
-        self._round(asyncio.get_running_loop().time(), list(self._waiting))
+        self._round = deque(reader for reader in self._waiting if reader.place < self.ring.next)
+        self._of = len(self._round)
+        self._slice()
 
-    def _round(self, began: float, waiting: list[asyncio.Future[None]]) -> None:
+    def _slice(self) -> None:
+        began, served = time.perf_counter(), 0
+        try:
+            while self._round and (not served or time.perf_counter() - began < SLICE_S):
+                reader = self._round.popleft()
+                if reader in self._waiting:
+                    served += 1
+                    reader.serve()
+        finally:  # whatever one of them does, the others have their turns
+            self._rest(began, served)
+
+    def _rest(self, began: float, served: int) -> None:
         loop = asyncio.get_running_loop()
-        self._wake(waiting[:SLICE])
-        if len(waiting) > SLICE:
-            self._due = loop.call_soon(self._round, began, waiting[SLICE:])
+        rest_s = self._pace.rest_s(began, time.perf_counter(), served, self._of)
+        if self._round:
+            self._due = loop.call_later(rest_s, self._slice)
             return
-        took = loop.time() - began
-        self._next_at = loop.time() + min(max(LEAST_GAP_S, took * IDLE_SHARE), MOST_GAP_S)
         self._due = None
-
-    @staticmethod
-    def _wake(waiting: list[asyncio.Future[None]]) -> None:
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self._next_at = loop.time() + max(LEAST_GAP_S, rest_s)
+        if any(reader.place < self.ring.next for reader in self._waiting):
+            self._schedule()  # for what was told after they had been served

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from zmart_stream.api.push.batches import Batch
@@ -21,36 +22,57 @@ class Reset(NamedTuple):
 
 
 class Listener:
-    """Reads the ring for one client."""
+    """Reads the ring for one client, in its turns."""
 
     def __init__(self, hub: Hub, wants: Wants, last_id: str) -> None:
         """`last_id` is the last event's id that the client has; empty: it wants what comes from now on."""
         self._hub = hub
         self._wants = wants
-        self._place = hub.ring.next
+        self.place = hub.ring.next
+        self._take: Callable[[Batch], bool] | None = None
+        self._ended: asyncio.Future[None] | None = None
         self.reset = self._resume(last_id) if last_id else None
 
-    async def next(self, within_s: float) -> Batch | None:
-        """What follows, events that were passed over counted; None: nothing came, or the hub closed."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + within_s
-        while await self._hub.turn(self._place, max(0.0, until - loop.time())) and not self._hub.closed:
-            batch = self._hub.batches.after(self._place, self._wants)
-            self._place = batch.place
-            self._hub.dropped += batch.dropped
-            if batch.dropped or batch.events:
-                return batch
-        return None
+    async def follow(self, take: Callable[[Batch], bool], within_s: float) -> None:
+        """Have `take` called with what follows, until it says that it has no room, the time is up or the hub closed.
+
+        Events that were passed over are counted in the batch after them.
+        """
+        if self._hub.closed:
+            return
+        self._take, self._ended = take, asyncio.get_running_loop().create_future()
+        self._hub.enter(self)
+        try:
+            async with asyncio.timeout(within_s):
+                await self._ended
+        except TimeoutError:
+            pass
+        finally:
+            self._hub.leave(self)
+
+    def serve(self) -> None:
+        """Take what follows now: called by the hub, for a task that sleeps meanwhile."""
+        batch = self._hub.batches.after(self.place, self._wants)
+        self.place = batch.place
+        self._hub.dropped += batch.dropped
+        if (batch.dropped or batch.events) and self._take is not None and not self._take(batch):
+            self._hub.leave(self)
+            self.end()
+
+    def end(self) -> None:
+        """Let the task go on."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
     def _resume(self, last_id: str) -> Reset | None:
         ring, match = self._hub.ring, _ID.fullmatch(last_id)
         if match is None:
             return Reset("unknown_id", None)
         if match[1] != self._hub.session:
-            self._place = ring.oldest
+            self.place = ring.oldest
             return Reset("restarted", None)
         after = int(match[2]) + 1
         if after > ring.next:
             return Reset("unknown_id", None)
-        self._place = max(after, ring.oldest)
+        self.place = max(after, ring.oldest)
         return Reset("too_old", ring.oldest - after) if after < ring.oldest else None

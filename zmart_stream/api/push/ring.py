@@ -13,8 +13,17 @@ class Event(NamedTuple):
     symbols: tuple[str, ...]
     """The contracts it is about; none: it is for everybody."""
     sse: bytes
-    frame: str
-    """The websocket's text."""
+    frame: bytes
+    """The websocket's."""
+
+
+def text_frame(text: bytes) -> bytes:
+    """A server's whole text message as one frame (RFC 6455, 5.2)."""
+    size = len(text)
+    if size < 126:
+        return b"\x81%c%b" % (size, text)
+    length = b"\x7e" + size.to_bytes(2) if size < 1 << 16 else b"\x7f" + size.to_bytes(8)
+    return b"\x81" + length + text
 
 
 class Ring:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from zmart_stream.api.connections import GatedHandler
+from zmart_stream.api.push.batches import Batch
 from zmart_stream.api.push.hub import Hub
 from zmart_stream.api.push.listener import Listener
-from zmart_stream.api.push.ring import Event
 from zmart_stream.api.push.sse import cut, unread
 from zmart_stream.domain.errors import RequestError
 
@@ -34,6 +35,7 @@ class Socket(ABC):
     still: Callable[[], None]
     """Raises RequestError once the client may not listen any more."""
     _socket: web.WebSocketResponse = field(init=False)
+    _connection: GatedHandler = field(init=False)
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Talk until either side ends it."""
@@ -45,6 +47,8 @@ class Socket(ABC):
             autoping=False,  # the library's own answers know no deadline, and nobody counts what is asked
         )
         await self._socket.prepare(request)
+        assert isinstance(request.protocol, GatedHandler)  # noqa: S101  the server makes no other
+        self._connection = request.protocol
         async with asyncio.TaskGroup() as group:  # a fault of either side ends both
             telling = group.create_task(self._tell(request))
             await self._hear(request)
@@ -60,13 +64,22 @@ class Socket(ABC):
         """The client said something."""
 
     @abstractmethod
-    async def told(self, dropped: int, events: Sequence[Event], /) -> None:
-        """These happened, after so many that this client did not read in time."""
+    def told(self, batch: Batch, /) -> bool:
+        """These happened, after so many that this client did not read in time; False: `catch_up` before the next."""
 
     async def write(self, text: str) -> None:
         """Send; raises TimeoutError where the client does not take it."""
         async with asyncio.timeout(self.hub.limits.deadline_s):
             await self._socket.send_str(text)
+
+    def send(self, frames: bytes) -> bool:
+        """Send whole frames of data; False: the client has much that it did not take, or hears nothing any more."""
+        return not self._socket.closed and self._connection.send(frames)
+
+    async def catch_up(self) -> None:
+        """Wait until the client takes more. Raises TimeoutError, ConnectionError."""
+        async with asyncio.timeout(self.hub.limits.deadline_s):
+            await self._connection.drained()
 
     async def _hear(self, request: web.Request) -> None:
         try:
@@ -106,9 +119,8 @@ class Socket(ABC):
         await self.began()
         looked = loop.time()
         while not self.hub.closed:
-            batch = await self.listener.next(every_s)
-            if batch is not None:
-                await self.told(batch.dropped, batch.events)
+            await self.listener.follow(self.told, every_s)
+            await self.catch_up()
             if loop.time() - looked >= every_s:
                 self.still()
                 looked = loop.time()

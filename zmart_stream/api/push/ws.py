@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from zmart_stream.api import problems
-from zmart_stream.api.push.ring import Event
+from zmart_stream.api.push.batches import Batch
+from zmart_stream.api.push.ring import text_frame
 from zmart_stream.api.push.socket import Socket
 from zmart_stream.api.push.wants import TYPES, Wants
 from zmart_stream.domain.errors import RequestError
@@ -51,12 +52,11 @@ class Session(Socket):
             reply = ("error", problems.problem(error.code, str(error), error.facts))
         await self._send(*reply)
 
-    async def told(self, dropped: int, events: Sequence[Event], /) -> None:
+    def told(self, batch: Batch, /) -> bool:
         """Pass on."""
-        if dropped:
-            await self._send("dropped", {"count": dropped})
-        for event in events:
-            await self.write(event.frame)
+        if batch.dropped:
+            return self.send(text_frame(_event("dropped", {"count": batch.dropped})) + batch.frames)
+        return self.send(batch.frames)
 
     def _answer(self, text: str) -> tuple[str, dict[str, Any]]:
         try:
@@ -70,4 +70,9 @@ class Session(Socket):
         return "subscribed", self.wants.told()
 
     async def _send(self, kind: str, content: dict[str, Any]) -> None:
-        await self.write(msgspec.json.encode({"event": kind, "data": content}).decode())
+        await self.write(_event(kind, content).decode())
+
+
+def _event(kind: str, content: dict[str, Any]) -> bytes:
+    """An event of this connection alone: it has no id."""
+    return msgspec.json.encode({"event": kind, "data": content})
