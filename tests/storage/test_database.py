@@ -56,6 +56,7 @@ def test_pragmas_are_in_force(tmp_path: Path) -> None:
             assert await database.write(lambda to: pragmas(to, *wanted)) == ["wal", 2, 1, 5000]
             async with database.reading() as connection:
                 assert await connection.run_sync(pragmas, "query_only", "wal_autocheckpoint") == [1, 0]
+            assert await database.read(lambda to: pragmas(to, "query_only", "wal_autocheckpoint")) == [1, 0]
             with pytest.raises(StorageError, match="readonly"):
                 async with database.reading() as connection:
                     await connection.execute(text("DELETE FROM symbols"))
@@ -69,6 +70,22 @@ def test_readers_cannot_write(url: str) -> None:
             with pytest.raises(StorageError, match=r"readonly|read-only"):
                 async with database.reading() as connection:
                     await connection.execute(text("DELETE FROM symbols"))
+            with pytest.raises(StorageError, match=r"readonly|read-only"):
+                await database.read(lambda connection: connection.execute(text("DELETE FROM symbols")))
+
+    asyncio.run(scenario())
+
+
+def test_a_read_that_takes_too_long_is_stopped_and_makes_room(tmp_path: Path) -> None:
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    settings = msgspec.structs.replace(QUICK, read_timeout_s=0.2, pool_size=1)
+
+    async def scenario() -> None:
+        async with opened(f"sqlite:///{tmp_path}/z.db", settings) as database:
+            with pytest.raises(StorageError, match="took longer"):
+                await database.read(lambda connection: connection.execute(endless).all())
+            database.settings = msgspec.structs.replace(settings, read_timeout_s=60.0)  # a machine may be slow
+            assert await database.read(lambda connection: connection.execute(text("SELECT 7")).scalar()) == 7
 
     asyncio.run(scenario())
 

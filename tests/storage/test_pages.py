@@ -148,8 +148,9 @@ def test_history_is_found_by_kind_contract_and_time(url: str) -> None:
             assert await reader.history(symbol=NAMES[1]) == (pinned,)
             assert await reader.history(since=removed.ts) == (pinned, removed)
             assert await reader.history(symbol=NAMES[3], kind="remove", limit=5) == (removed,)
-            assert await reader.history_count() == 4
-            assert await reader.history_count(symbol=NAMES[3], since=removed.ts) == 1
+            assert (await reader.history_and_count(1, 0, kind=None, symbol=None, since=None))[1] == 4
+            chosen = await reader.history_and_count(9, 0, kind=None, symbol=NAMES[3], since=removed.ts)
+            assert chosen == ((removed,), 1)
 
     asyncio.run(scenario())
 

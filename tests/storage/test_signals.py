@@ -200,8 +200,9 @@ def test_waiting_and_processed_signals_in_pages(url: str) -> None:
             reader = StorageReader(database)
             assert [row["id"] for row in await reader.signals(state="pending")] == [uuid(n) for n in (2, 1, 0)]
             assert [row["id"] for row in await reader.signals(2, 1, state="processed")] == [uuid(7), uuid(6)]
-            assert await reader.signal_count(state="processed") == 6
-            assert await reader.signal_count(source="a") == 4
+            processed = await reader.signals_and_count(2, 1, state="processed", source=None, symbol=None)
+            assert processed == (await reader.signals(2, 1, state="processed"), 6)
+            assert (await reader.signals_and_count(0, 0, state=None, source="a", symbol=None))[1] == 4
             assert len(await reader.signals(symbol=NAME)) == 9
             assert await reader.signals(symbol="NOUSDTM") == []
             facts = await reader.signal_statistics()

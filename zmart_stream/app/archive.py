@@ -19,14 +19,10 @@ _SCORE = ("score_type", "score_value", "rank", "confidence_level", "supporting_d
 class Pages(Protocol):
     """The database's answers that are used here."""
 
-    async def history(
+    async def history_and_count(
         self, limit: int, offset: int, *, kind: str | None, symbol: str | None, since: int | None
-    ) -> tuple[PortfolioChange, ...]:
-        """Changes of the book, newest first."""
-        ...
-
-    async def history_count(self, *, kind: str | None, symbol: str | None, since: int | None) -> int:
-        """How many there are of them."""
+    ) -> tuple[tuple[PortfolioChange, ...], int]:
+        """Changes of the book, newest first, and how many there are of them."""
         ...
 
     async def equity(self, since: int | None, until: int | None, points: int | None) -> tuple[EquityMarked, ...]:
@@ -37,7 +33,7 @@ class Pages(Protocol):
         """Rows of a contract's stored scores. Raises KeyError for one that has none."""
         ...
 
-    async def signals(
+    async def signals_and_count(
         self,
         limit: int,
         offset: int,
@@ -45,14 +41,8 @@ class Pages(Protocol):
         state: Literal["pending", "processed"] | None,
         source: str | None,
         symbol: str | None,
-    ) -> list[dict[str, Any]]:
-        """Rows of signals, newest first."""
-        ...
-
-    async def signal_count(
-        self, *, state: Literal["pending", "processed"] | None, source: str | None, symbol: str | None
-    ) -> int:
-        """How many there are of them."""
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Rows of signals, newest first, and how many there are of them."""
         ...
 
     async def signal(self, which: str) -> dict[str, Any] | None:
@@ -68,9 +58,7 @@ class StoredArchive:
 
     async def history(self, wanted: ChangesAsked, limit: int, offset: int) -> tuple[Sequence[PortfolioChange], int]:
         """Changes of the book, newest first, and how many there are of the wanted ones."""
-        conditions = wanted._asdict()
-        changes = await self._pages.history(limit, offset, **conditions)
-        return changes, await self._pages.history_count(**conditions)
+        return await self._pages.history_and_count(limit, offset, **wanted._asdict())
 
     async def equity(self, since: int, until: int, most: int) -> Sequence[EquityMarked]:
         """Points of the ledger with an end in [since, until] (ns), ascending, evenly thinned to `most`."""
@@ -89,9 +77,8 @@ class StoredArchive:
 
     async def signals(self, wanted: SignalsAsked, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Signals, newest first, JSON-ready, and how many there are of the wanted ones."""
-        conditions = wanted._asdict()
-        rows = await self._pages.signals(limit, offset, **conditions)
-        return [_signal(row) for row in rows], await self._pages.signal_count(**conditions)
+        rows, total = await self._pages.signals_and_count(limit, offset, **wanted._asdict())
+        return [_signal(row) for row in rows], total
 
     async def signal(self, which: str) -> dict[str, Any] | None:
         """One signal by id with steps, opinions and outcome, JSON-ready; None: there is none."""

@@ -27,6 +27,8 @@ NOTIFY_STOP_S = 1.0
 STEPS = 20
 SWITCH_S = 0.001
 """How soon a thread that wants the interpreter gets it: a read of the database asks dozens of times."""
+YOUNG = 10_000
+"""New objects until garbage is looked for among them: there is next to none, and looking costs a ms a thousand."""
 ANCHOR_EVERY_S = 60.0
 MAX_LAG_S = 1.0
 PULSE_S = 1.0
@@ -141,6 +143,7 @@ class Service:
                 asyncio.get_running_loop().call_later(run_for_s, self._stop.set)
             gc.collect()
             gc.freeze()  # what start-up built stays; only what comes later is looked at
+            gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
             system.manager.ready(system.status_line())
             log.info("daemon.ready", port=server.port, start_s=round(time.monotonic() - self._began, 2), **system.facts)
             await self._stop.wait()

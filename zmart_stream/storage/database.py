@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from zmart_stream.domain.errors import ConfigError, StorageError
 from zmart_stream.storage import recovery, sqlite
 from zmart_stream.storage.faults import ERRORS, Fault, fault_of, words_of
+from zmart_stream.storage.file_reader import FileReader
 from zmart_stream.storage.file_writer import FileWriter
 from zmart_stream.storage.schema import ensure_schema
 from zmart_stream.storage.server_writer import ServerWriter
@@ -41,6 +42,7 @@ class Database:
         self._lock = sqlite.WriterLock(self.path) if self.path else None
         self._writer: FileWriter | ServerWriter | None = None
         self._reader: AsyncEngine | None = None
+        self._file_pages: FileReader | None = None
 
     async def open(self) -> None:
         """Lock, connect, check and bring the schema up to date.
@@ -64,7 +66,10 @@ class Database:
         """
         if self.path is not None and not self.path.exists():
             raise StorageError(f"there is no database at {self.path} yet")
-        self._reader = self._file_reader(self.path) if self.path is not None else self._server_reader()
+        if self.path is not None:
+            self._read_file(self.path)
+        else:
+            self._reader = self._server_reader()
         try:
             async with self.reading() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -87,17 +92,38 @@ class Database:
         assert self._writer is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
         return await self._writer.write(work)
 
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` gives, run in a read-only transaction with one consistent view.
+
+        `work` waits for nothing but its statements; on SQLite it runs on a thread, and must touch nothing that the loop
+        changes. Raises StorageError when it fails or takes too long.
+        """
+        assert self._reader is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
+        if self._file_pages is None:
+            async with self.reading() as connection:
+                return await connection.run_sync(work)
+        async with self._within(self.settings.read_timeout_s):
+            return await self._file_pages.read(work)
+
     @asynccontextmanager
     async def reading(self, *, at_start: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A read-only transaction with one consistent view. Raises StorageError when it fails or takes too long.
+        """A read-only transaction with one consistent view, for start-up and tools, statement by statement.
+
+        Raises StorageError when it fails or takes too long.
 
         `at_start`: nobody writes yet, and nothing goes on without the answer; a busy machine may take its time.
         """
         within_s = self.settings.give_up_s if at_start else self.settings.read_timeout_s
         assert self._reader is not None, "open() first"  # noqa: S101 - the caller's bug, not a condition
+        async with self._within(within_s), self._reader.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _within(self, within_s: float) -> AsyncIterator[None]:
+        """A read and its time; faults of the database as StorageError."""
         try:
-            async with asyncio.timeout(within_s), self._reader.begin() as connection:
-                yield connection
+            async with asyncio.timeout(within_s):
+                yield
         except TimeoutError as error:
             raise StorageError(f"a read took longer than {within_s} s") from error
         except ERRORS as error:
@@ -164,7 +190,7 @@ class Database:
         if finding is not None:
             return finding
         await self._writer.write(ensure_schema)
-        self._reader = self._file_reader(path)
+        self._read_file(path)
         return None
 
     def _is_checked(self, path: Path) -> bool:
@@ -180,12 +206,11 @@ class Database:
             raise StorageError(f"{self.url.render_as_string()} cannot be opened: {words_of(error)}") from error
         self._reader = self._server_reader()
 
-    def _file_reader(self, path: Path) -> AsyncEngine:
-        reader = create_async_engine(
-            sqlite.reader_url(path), pool_size=self.settings.pool_size, max_overflow=0, **self._options()
-        )
-        sqlite.prepare(reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
-        return reader
+    def _read_file(self, path: Path) -> None:
+        size, options = self.settings.pool_size, self._options()
+        self._reader = create_async_engine(sqlite.reader_url(path), pool_size=size, max_overflow=0, **options)
+        sqlite.prepare(self._reader.sync_engine, sqlite.READER_PRAGMAS, "BEGIN")
+        self._file_pages = FileReader(path, connections=size, **options)
 
     def _server_reader(self) -> AsyncEngine:
         _need_server_driver()
@@ -208,11 +233,13 @@ class Database:
         }
 
     async def _dispose(self) -> None:
+        if self._file_pages is not None:
+            await self._file_pages.close()
         if self._reader is not None:
             await asyncio.shield(self._reader.dispose())
         if self._writer is not None:
             await self._writer.close()
-        self._reader = self._writer = None
+        self._reader = self._file_pages = self._writer = None
 
 
 def _need_server_driver() -> None:

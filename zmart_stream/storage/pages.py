@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Table, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, cast, func, or_, select
 
 from zmart_stream.domain.portfolio import BookTraded, EquityMarked, FundingPaid, PortfolioChange, SwapMeasured
 from zmart_stream.engine.ids import symbol_id
@@ -39,11 +39,17 @@ class BookPages:
         chosen = select(_history).where(*_of_history(kind, symbol, since)).order_by(_history.c.sequence.desc())
         return tuple(change_of(row) for row in await self._page(chosen, limit, offset))
 
-    async def history_count(
-        self, *, kind: str | None = None, symbol: str | None = None, since: int | None = None
-    ) -> int:
-        """How many changes `history` would find."""
-        return await self._count(_history, *_of_history(kind, symbol, since))
+    async def history_and_count(
+        self, limit: int, offset: int, *, kind: str | None, symbol: str | None, since: int | None
+    ) -> tuple[tuple[PortfolioChange, ...], int]:
+        """`history`, and how many there are of the wanted ones, as of the same moment."""
+        wanted = _of_history(kind, symbol, since)
+        chosen = select(_history).where(*wanted).order_by(_history.c.sequence.desc()).limit(limit).offset(offset)
+
+        def found(connection: Connection) -> tuple[tuple[PortfolioChange, ...], int]:
+            return tuple(map(change_of, connection.execute(chosen))), count(connection, _history, *wanted)
+
+        return await self._database.read(found)
 
     async def equity(
         self, since: int | None = None, until: int | None = None, points: int | None = None
@@ -56,9 +62,9 @@ class BookPages:
         ends = _points.c.end_ns
         within = [*([ends >= since] if since is not None else []), *([ends <= until] if until is not None else [])]
         chosen = select(_points).where(*within) if points is None else _thinned(within, points)
-        async with self._database.reading() as connection:
-            found = await connection.execute(chosen.order_by(ends))
-            return tuple(marked_of(row) for row in found)
+        return await self._database.read(
+            lambda connection: tuple(map(marked_of, connection.execute(chosen.order_by(ends))))
+        )
 
     async def swaps(self, limit: int = 100, offset: int = 0) -> tuple[SwapMeasured, ...]:
         """Swaps as they were measured last: at their start, or for good. Newest first."""
@@ -76,9 +82,12 @@ class BookPages:
             func.coalesce(func.sum(earned), 0).label("earned"),
             func.coalesce(func.sum(table.c.costs), 0).label("costs"),
         ).where(table.c.is_final)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(sums)).one()
-        return {"swaps": await self._count(table), **{name: int(value) for name, value in row._mapping.items()}}
+
+        def found(connection: Connection) -> dict[str, int]:
+            row = connection.execute(sums).one()
+            return {"swaps": count(connection, table), **{name: int(value) for name, value in row._mapping.items()}}
+
+        return await self._database.read(found)
 
     async def funding(
         self, limit: int = 100, offset: int = 0, *, symbol: str | None = None, since: int | None = None
@@ -105,13 +114,16 @@ class BookPages:
         return [dict(row._mapping) for row in found]
 
     async def _page(self, chosen: Select[Any], limit: int, offset: int) -> list[Any]:
-        async with self._database.reading() as connection:
-            return list((await connection.execute(chosen.limit(limit).offset(offset))).all())
+        page = chosen.limit(limit).offset(offset)
+        return await self._database.read(lambda connection: list(connection.execute(page)))
 
     async def _count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
-        counted = select(func.count()).select_from(table).where(*conditions)
-        async with self._database.reading() as connection:
-            return int((await connection.execute(counted)).scalar_one())
+        return await self._database.read(lambda connection: count(connection, table, *conditions))
+
+
+def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    """How many rows there are that meet all `conditions`."""
+    return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
 
 
 def contract_id(name: str) -> str:

@@ -104,18 +104,18 @@ class StorageReader(SignalPages):
     async def scores(self, symbol: str, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Stored scores of a contract, named by symbol or UUID, newest first. Raises KeyError for an unknown one."""
         table = tables.symbol_scores
-        async with self._database.reading() as connection:
-            owner = await _owner(connection, symbol)
-            found = select(table).where(table.c.symbol_id == owner).order_by(table.c.end_ns.desc())
-            rows = await connection.execute(found.limit(limit).offset(offset))
-            return [dict(row._mapping) for row in rows]
+
+        def found(connection: Connection) -> list[dict[str, Any]]:
+            of_owner = select(table).where(table.c.symbol_id == _owner(connection, symbol))
+            page = of_owner.order_by(table.c.end_ns.desc()).limit(limit).offset(offset)
+            return [dict(row._mapping) for row in connection.execute(page)]
+
+        return await self._database.read(found)
 
     async def symbols(self, limit: int = 1000, offset: int = 0) -> list[dict[str, Any]]:
         """Rows of `symbols` with all columns, by symbol; times in ns."""
         table = tables.symbols
-        async with self._database.reading() as connection:
-            rows = await connection.execute(select(table).order_by(table.c.symbol).limit(limit).offset(offset))
-            return [dict(row._mapping) for row in rows]
+        return [dict(row._mapping) for row in await self._page(select(table).order_by(table.c.symbol), limit, offset)]
 
     async def statistics(self) -> dict[str, Any]:
         """Rows by table and, for SQLite, bytes of the file and its log: for the debug view and doctor."""
@@ -286,10 +286,10 @@ async def _last_ts(connection: AsyncConnection) -> int | None:
     return max((ts for ts in newest if ts is not None), default=None)
 
 
-async def _owner(connection: AsyncConnection, name: str) -> str:
+def _owner(connection: Connection, name: str) -> str:
     """The id of a known contract given by symbol or id. Raises KeyError."""
     wanted = contract_id(name)
     known = select(tables.symbols.c.id).where(tables.symbols.c.id == wanted)
-    if (await connection.execute(known)).first() is None:
+    if connection.execute(known).first() is None:
         raise KeyError(name)
     return wanted

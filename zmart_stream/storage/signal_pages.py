@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zmart_stream.domain.commands import ReleaseSource
@@ -14,7 +14,7 @@ from zmart_stream.domain.ports import EntriesAsked
 from zmart_stream.domain.signals import SignalSettled
 from zmart_stream.storage import tables
 from zmart_stream.storage.items import UserRecord
-from zmart_stream.storage.pages import BookPages, contract_id
+from zmart_stream.storage.pages import BookPages, contract_id, count
 from zmart_stream.storage.signal_rows import entry_of, opinion_of, released_of, settled_of, told_of, user_of
 
 State = Literal["pending", "processed"]
@@ -47,44 +47,25 @@ class SignalPages(BookPages):
         """Signals, newest first: waiting or processed, of a source, about a contract (symbol or UUID)."""
         return [_shown(row) for row in await self._page(newest(state, source, symbol), limit, offset)]
 
-    async def signal_count(
-        self, *, state: State | None = None, source: str | None = None, symbol: str | None = None
-    ) -> int:
-        """How many `signals` would find."""
-        return await self._count(_signals, *_of_signals(state, source, symbol))
+    async def signals_and_count(
+        self, limit: int, offset: int, *, state: State | None, source: str | None, symbol: str | None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """`signals`, and how many there are of the wanted ones, as of the same moment."""
+        page = newest(state, source, symbol).limit(limit).offset(offset)
+        wanted = _of_signals(state, source, symbol)
+
+        def found(connection: Connection) -> tuple[list[dict[str, Any]], int]:
+            return [_shown(row) for row in connection.execute(page)], count(connection, _signals, *wanted)
+
+        return await self._database.read(found)
 
     async def signal(self, which: str) -> dict[str, Any] | None:
         """One signal by id with `steps`, `opinions` (as the agents spoke) and `outcome`; None: there is none."""
-        async with self._database.reading() as connection:
-            row = (await connection.execute(select(_signals).where(_signals.c.id == contract_id(which)))).first()
-            if row is None:
-                return None
-            steps = await connection.execute(
-                select(_steps).where(_steps.c.signal_id == row.id).order_by(_steps.c.sequence)
-            )
-            opinions = await _opinions(connection, [row.id])
-            outcome = (await connection.execute(select(_outcomes).where(_outcomes.c.signal_id == row.id))).first()
-            return {
-                **_shown(row),
-                "steps": [
-                    {"status": step.status, "ts": step.ts_ns, "reason": step.reason, "detail": step.detail}
-                    for step in steps
-                ],
-                "opinions": [_spoken(opinion) for opinion in opinions],
-                "outcome": None if outcome is None else _settled(outcome),
-            }
+        return await self._database.read(lambda connection: _whole(connection, contract_id(which)))
 
     async def signal_statistics(self) -> dict[str, Any]:
         """Stored signals by status, source and type, outcomes by source, and the mean time (s) to each step."""
-        async with self._database.reading() as connection:
-            return {
-                "total": await _one(connection, select(func.count()).select_from(_signals)),
-                "by_status": await _counts(connection, _signals.c.status),
-                "by_source": await _nested(connection, _signals.c.source_name),
-                "by_type": await _nested(connection, _signals.c.signal_type),
-                "outcomes": await _scored(connection),
-                "latency_s": await _latency(connection),
-            }
+        return await self._database.read(_sums)
 
     async def outbox(self, limit: int = 1000) -> tuple[OutboxEntry, ...]:
         """What still has to be sent, those due first."""
@@ -99,8 +80,12 @@ class SignalPages(BookPages):
         table = tables.outbox
         wanted = _of_entries(asked)
         newest_first = select(table).where(*wanted).order_by(table.c.created_ns.desc(), table.c.id)
-        rows = await self._page(newest_first, limit, offset)
-        return tuple(entry_of(row) for row in rows), await self._count(table, *wanted)
+        page = newest_first.limit(limit).offset(offset)
+
+        def found(connection: Connection) -> tuple[tuple[OutboxEntry, ...], int]:
+            return tuple(map(entry_of, connection.execute(page))), count(connection, table, *wanted)
+
+        return await self._database.read(found)
 
     async def last_sent_of(self, event_type: str) -> OutboxEntry | None:
         """The newest entry of a type, wherever it stands."""
@@ -111,8 +96,8 @@ class SignalPages(BookPages):
 
     async def outbox_counts(self) -> dict[str, int]:
         """Entries by state: pending, delivered, dead."""
-        async with self._database.reading() as connection:
-            return {"pending": 0, "delivered": 0, "dead": 0, **await _counts(connection, tables.outbox.c.state)}
+        counts = await self._database.read(lambda connection: _counts(connection, tables.outbox.c.state))
+        return {"pending": 0, "delivered": 0, "dead": 0, **counts}
 
     async def users(self) -> tuple[UserRecord, ...]:
         """Every token that was recorded, oldest first, revoked ones included."""
@@ -150,7 +135,7 @@ async def _known(connection: AsyncConnection, ids: list[str]) -> dict[str, tuple
         some = unique[start : start + _AT_ONCE]
         for row in await connection.execute(select(_signals).where(_signals.c.id.in_(some))):
             known[row.id] = (row, [])
-        for opinion in await _opinions(connection, some):
+        for opinion in await connection.execute(_opinions(some)):
             known[opinion.signal_id][1].append(opinion)
     return known
 
@@ -207,31 +192,54 @@ def _settled(row: Any) -> dict[str, Any]:
     return {**{name: getattr(settled, name) for name in names}, "agents": agents}
 
 
-async def _opinions(connection: AsyncConnection, ids: list[str]) -> list[Any]:
+def _whole(connection: Connection, which: str) -> dict[str, Any] | None:
+    """A signal with all that was said of it."""
+    row = connection.execute(select(_signals).where(_signals.c.id == which)).first()
+    if row is None:
+        return None
+    steps = connection.execute(select(_steps).where(_steps.c.signal_id == which).order_by(_steps.c.sequence))
+    outcome = connection.execute(select(_outcomes).where(_outcomes.c.signal_id == which)).first()
+    return {
+        **_shown(row),
+        "steps": [
+            {"status": step.status, "ts": step.ts_ns, "reason": step.reason, "detail": step.detail} for step in steps
+        ],
+        "opinions": [_spoken(opinion) for opinion in connection.execute(_opinions([which]))],
+        "outcome": None if outcome is None else _settled(outcome),
+    }
+
+
+def _opinions(ids: list[str]) -> Select[Any]:
     table = tables.signal_evaluations
-    chosen = select(table).where(table.c.signal_id.in_(ids)).order_by(table.c.signal_id, table.c.place)
-    return list((await connection.execute(chosen)).all())
+    return select(table).where(table.c.signal_id.in_(ids)).order_by(table.c.signal_id, table.c.place)
 
 
-async def _one(connection: AsyncConnection, chosen: Any) -> int:
-    return int((await connection.execute(chosen)).scalar_one())
+def _sums(connection: Connection) -> dict[str, Any]:
+    return {
+        "total": count(connection, _signals),
+        "by_status": _counts(connection, _signals.c.status),
+        "by_source": _nested(connection, _signals.c.source_name),
+        "by_type": _nested(connection, _signals.c.signal_type),
+        "outcomes": _scored(connection),
+        "latency_s": _latency(connection),
+    }
 
 
-async def _counts(connection: AsyncConnection, column: ColumnElement[Any]) -> dict[str, int]:
-    found = await connection.execute(select(column, func.count()).group_by(column).order_by(column))
+def _counts(connection: Connection, column: ColumnElement[Any]) -> dict[str, int]:
+    found = connection.execute(select(column, func.count()).group_by(column).order_by(column))
     return {row[0]: row[1] for row in found}
 
 
-async def _nested(connection: AsyncConnection, column: ColumnElement[Any]) -> dict[str, dict[str, int]]:
+def _nested(connection: Connection, column: ColumnElement[Any]) -> dict[str, dict[str, int]]:
     """Counts by `column`, then by status."""
     both = (column, _signals.c.status)
     nested: dict[str, dict[str, int]] = {}
-    for name, status, count in await connection.execute(select(*both, func.count()).group_by(*both).order_by(*both)):
-        nested.setdefault(name, {})[status] = count
+    for name, status, number in connection.execute(select(*both, func.count()).group_by(*both).order_by(*both)):
+        nested.setdefault(name, {})[status] = number
     return nested
 
 
-async def _scored(connection: AsyncConnection) -> dict[str, dict[str, float]]:
+def _scored(connection: Connection) -> dict[str, dict[str, float]]:
     """By source: outcomes, hits, mean Brier score of the consensus, mean net return."""
     name = _outcomes.c.source_name
     sums = select(
@@ -241,13 +249,13 @@ async def _scored(connection: AsyncConnection) -> dict[str, dict[str, float]]:
         func.avg(_outcomes.c.brier).label("brier"),
         func.avg(_outcomes.c.net).label("net"),
     )
-    found = await connection.execute(sums.group_by(name).order_by(name))
+    found = connection.execute(sums.group_by(name).order_by(name))
     return {row[0]: {key: value for key, value in row._mapping.items() if key != "source_name"} for row in found}
 
 
-async def _latency(connection: AsyncConnection) -> dict[str, float]:
+def _latency(connection: Connection) -> dict[str, float]:
     """Mean seconds of market time from arrival to each status."""
     took = (_steps.c.ts_ns - _signals.c.received_ns) / 1e9
     means = select(_steps.c.status, func.avg(took)).join(_signals, _signals.c.id == _steps.c.signal_id)
-    found = await connection.execute(means.group_by(_steps.c.status).order_by(_steps.c.status))
+    found = connection.execute(means.group_by(_steps.c.status).order_by(_steps.c.status))
     return {row[0]: float(row[1]) for row in found if row[0] not in {"received", "rejected"} and row[1] is not None}
