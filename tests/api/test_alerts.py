@@ -203,9 +203,10 @@ def test_what_is_wrong_is_named_and_reaches_nobody(alert: Any, field: str, value
         (b'{"a":' * 50_000, "bad_json"),
         (b'{"a":' * 40 + b"1" + b"}" * 40, "bad_alert"),
         (b"[1]", "bad_alert"),
+        (b"symbol=BTCUSDT;action=buy" + b"".join(b";a%d=1" % number for number in range(255)), "bad_alert"),
         (b"x" * 300_000, "too_large"),
     ],
-    ids=["bytes", "cut", "nan", "twice", "bomb", "deep", "list", "large"],
+    ids=["bytes", "cut", "nan", "twice", "bomb", "deep", "list", "keys", "large"],
 )
 def test_hostile_bodies(body: bytes, code: str, tmp_path: Path) -> None:
     async def scenario(hook: Hook) -> None:

@@ -145,6 +145,7 @@ def test_an_unknown_query_parameter_names_the_nearest(tmp_path) -> None:
         ("users", {"name": "a", "scopes": ["root"]}, "scopes.0", "one of 'read', 'signal' or 'operate'"),
         ("notifications/test", {"endpoint": "X"}, "endpoint", "of the form ^[a-z][a-z0-9_-]{0,31}$"),
         ("scoring/calculate", {"symbol": "ETHUSDTM", "symbol_id": "XBTUSDTM"}, "", "name one contract"),
+        ("pause", {f"a{number}": 0 for number in range(257)}, "", "at most 256 members"),
     ],
 )
 def test_a_wrong_body_is_told_in_our_words(path, body, field, problem, tmp_path) -> None:
@@ -359,6 +360,7 @@ def test_a_database_that_does_not_answer_is_no_fault_of_ours(tmp_path) -> None:
             found = await at.ask("GET", "status")
             assert (found.status, found.code) == (503, "degraded")
             assert b"longer than 5.0 s" in found.body
+            assert found.headers["retry-after"] == str(found.json["retry_after_s"]) == "5"
 
     asyncio.run(scenario())
 
@@ -444,5 +446,6 @@ def test_every_code_the_core_refuses_with_is_listed() -> None:
         for code in re.findall(r"CommandRefusedError\(\s*\"(\w+)\"", path.read_text())
     }
     assert said
-    not_by_http = {"config", "unknown_plugin"}  # of Reconfigure, told as bad_configuration, and of DisablePlugin
+    # of Reconfigure, told as bad_configuration; of DisablePlugin; and why a signal's plan ended, which is its reason
+    not_by_http = {"config", "unknown_plugin", "already_tilted"}
     assert said - not_by_http <= CODES.keys()

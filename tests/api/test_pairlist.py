@@ -113,6 +113,8 @@ def test_refusals_are_text_and_lose_nothing(tmp_path: Path) -> None:
                 assert (reply.status, is_text(reply)) == (status, True), reply
                 bot.take(reply)
             assert bot.pairs == kept == ["BTC/USDT:USDT"]
+            wrong = await fetched(at, "?exchange=nowhere", token=token)
+            assert wrong.body == b"bad_query: exchange: one of 'binance', 'bybit', 'gate', 'kucoin' or 'okx'\n"
             while (limited := await fetched(at, token="zs_wrong")).status == 401:
                 pass
             assert (limited.status, is_text(limited)) == (429, True)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 from pydantic import ValidationError
 
-from zmart_stream.api.intake import decoded, rule_of
+from zmart_stream.api.intake import MOST_MEMBERS, decoded, rule_of
 from zmart_stream.api.models.alerts import AlertBody
 from zmart_stream.domain.errors import RequestError
 from zmart_stream.signals.validation import shown
@@ -109,6 +109,8 @@ def _words(text: str) -> list[tuple[str, Any]]:
 
 
 def _alert(members: list[tuple[str, Any]]) -> AlertBody:
+    if len(members) > MOST_MEMBERS:
+        refuse("body", None, f"at most {MOST_MEMBERS} keys")
     written: dict[str, str] = {}
     fields: dict[str, Any] = {}
     for key, value in members:

@@ -18,6 +18,8 @@ from zmart_stream.api.names import nearest
 from zmart_stream.domain.errors import RequestError
 
 MOST_ERRORS = 20
+MOST_MEMBERS = 256
+"""Of a body; no model has a tenth of them. Each further one costs an error of its own before it is refused."""
 
 _RULES = {
     "missing": "is missing",
@@ -71,6 +73,9 @@ async def read_body(request: web.Request, model: type[Body] | None, limits: Limi
         value = decoded(raw) if raw.strip() else {}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise RequestError("bad_json", str(error)[:200] or "not JSON") from None
+    if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+        rule = f"at most {MOST_MEMBERS} members"
+        raise RequestError("bad_body", f"body: {rule}", errors=[{"field": "", "problem": rule}])
     try:
         return model.model_validate(value)
     except ValidationError as error:
