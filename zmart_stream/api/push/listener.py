@@ -56,7 +56,6 @@ class Listener:
         self.place = batch.place
         self._hub.dropped += batch.dropped
         if (batch.dropped or batch.events) and self._take is not None and not self._take(batch):
-            self._hub.leave(self)
             self.end()
 
     def end(self) -> None:

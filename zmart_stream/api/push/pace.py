@@ -11,7 +11,7 @@ LEAST_GAP_S = 0.02
 ROUND_S = 2.0
 """A round is spread over no more than this, and so is what an event waits for, while LEAST_SHARE allows it."""
 
-MOST_SHARE = 20.0
+MOST_SHARE = 40.0
 LEAST_SHARE = 3.0
 """The loop is left alone for so many times of what a slice took: whatever a crowd wants, it gets a quarter."""
 
