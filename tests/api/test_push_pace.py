@@ -157,7 +157,7 @@ def test_a_fault_at_one_client_is_told_and_leaves_the_others_their_turns() -> No
     ("of", "each_s", "share"),
     [
         (8, 50e-6, pace.MOST_SHARE),
-        (1000, 400e-6, pace.ROUND_S / 0.4 - 1.0),
+        (1000, 150e-6, pace.ROUND_S / 0.15 - 1.0),
         (5000, 400e-6, pace.LEAST_SHARE),
     ],
 )

@@ -8,10 +8,13 @@ SLICE_S = 0.001
 LEAST_GAP_S = 0.02
 """From one round of all clients to the next, so that what happens together is told together."""
 
-ROUND_S = 2.0
-"""A round is spread over no more than this, and so is what an event waits for, while LEAST_SHARE allows it."""
+ROUND_S = 1.0
+"""A round is spread over no more than this, and so is what an event waits for, while LEAST_SHARE allows it.
 
-MOST_SHARE = 40.0
+Longer rounds save little: what a client gets then outgrows the system's buffers, and each write waits for its reader.
+"""
+
+MOST_SHARE = 10.0
 LEAST_SHARE = 3.0
 """The loop is left alone for so many times of what a slice took: whatever a crowd wants, it gets a quarter."""
 
