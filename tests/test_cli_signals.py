@@ -38,7 +38,7 @@ def test_a_signal_is_sent_with_every_field_and_its_opinions_are_shown(tmp_path: 
         assert f"{SIGNAL_ID}  acted (add)" in out
         assert "approved: consensus 0.610, ADD ETHUSDTM" in out
         assert re.search(r"technical +approve +0\.700 .*score score=71\.5", out)
-        assert re.search(r"record +abstain +0\.500 .*no_outcomes", out)
+        assert re.search(r"record +abstain +– .*no_outcomes", out)
         code, out, _ = await ask(at, *SENT, "--expires-at", "2026-11-22T15:00:00Z", "--json")
         assert json.loads(out)["status"] == "acted"
         first, second = at.counter.taken
@@ -101,14 +101,31 @@ def test_a_rejected_market_signal_and_a_measured_one_are_told(capsys: pytest.Cap
         "reason": "bad_signal",
         "detail": None,
         "submitted_by": "anna",
-        "problems": [{"field": "signal_type", "rule": "upper case"}],
+        "problems": [{"field": "signal_type", "value": "up", "rule": "upper case"}],
         "steps": [],
         "opinions": [],
-        "outcome": {"hit": False, "net": -0.012, "cost": 0.002, "since": "a", "until": "b"},
+        "outcome": None,
     }
     listed({"signals": [signal], "total": 1, "as_of": "now"})
     whole({"signal": signal})
     out = capsys.readouterr().out
     assert "UP – the market" in out
-    assert re.search(r"problem +signal_type: upper case", out)
+    assert re.search(r"problem +signal_type \(up\): upper case", out)
+    assert "outcome" not in out, "it was never judged: there is nothing to wait for"
+    silent = {"agent": "record", "stance": "abstain", "p": 0.5, "veto": False, "ages": {}, "reasons": []}
+    judged = {
+        **signal,
+        **dict.fromkeys(("spoke", "quorum"), 3),
+        "status": "declined",
+        "approved": False,
+        "p": 0.5,
+        "dissent": 0.1,
+        "decision": {"approve_at": 0.55, "prior": 0.58, "confidence": 0.7, "is_calibrated": False},
+        "opinions": [silent],
+        "outcome": {"hit": False, "net": -0.012, "cost": 0.002, "since": "a", "until": "b"},
+    }
+    whole({"signal": judged})
+    out = capsys.readouterr().out
     assert "miss: -1.20 % after cost of 0.20 %, a to b" in out
+    assert "prior 0.580 (confidence 0.70 as stated), 3 agents spoke (3 wanted)" in out
+    assert re.search(r"record +abstain +–  ", out), "who abstains has no probability"

@@ -36,12 +36,14 @@ def ew_moments(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def test_correlation_is_with_the_rest_of_the_book_by_weight() -> None:
     engine, _ = started(core())
     view = engine.judging.view
-    for symbol in (outside(engine), symbols_held(engine)[0]):
-        rest = [h for h in engine.symbols.portfolio.holdings if h.symbol != symbol]
+    new, held = outside(engine), symbols_held(engine)[0]
+    for symbol, without in ((new, None), (held, None), (new, held)):
+        rest = [h for h in engine.symbols.portfolio.holdings if h.symbol not in (symbol, without)]
         total = sum(h.weight for h in rest)
         book = sum(hour_returns(engine, h.symbol) * h.weight / total for h in rest)
         assert isinstance(book, np.ndarray)
-        assert view.correlation(symbol) == pytest.approx(ew_moments(hour_returns(engine, symbol), book)[1], rel=1e-9)
+        found = view.correlation(symbol, without)
+        assert found == pytest.approx(ew_moments(hour_returns(engine, symbol), book)[1], rel=1e-9)
     assert isnan(view.correlation("NOSUCH"))
 
 

@@ -203,6 +203,25 @@ def test_a_market_signal_gets_its_contract_from_the_book() -> None:
     assert weakest.symbol not in symbols_held(engine)
 
 
+def test_a_buy_that_no_holding_makes_room_for_names_the_age_that_stops_it_not_the_cap_elsewhere() -> None:
+    engine, session = started(core(book={"min_hold_s": 86400.0, "max_per_sector": 1}))
+    held, symbol = symbols_held(engine), outside(engine)
+    weakest = engine.judging.view.weakest()
+    assert weakest is not None
+    alike = next(each for each in held if each != weakest.symbol)  # the only one in whose place the cap holds
+    bases = {each.symbol: each.base for each in session.contracts}
+    sectors = {base: "one" if each in (symbol, alike) else each for each, base in bases.items()}
+    chosen = msgspec.structs.replace(engine.settings.portfolio, sectors=sectors)
+    one_sector = msgspec.structs.replace(engine.settings, portfolio=chosen)
+    engine.process(Reconfigure(ts=engine.now, request_id="r", settings=one_sector, revision=2))
+    while len(symbols_held(engine)) < 5:
+        others = (each.symbol for each in session.contracts if each.symbol not in (*symbols_held(engine), symbol))
+        engine.process(AddHolding(ts=engine.now, request_id="a", symbol=next(others)))
+    told = engine.process(signal(engine.now, symbol=symbol))
+    assert one(SignalDecided, told).decision.plan.symbol_out == alike
+    assert one(SignalEnded, told).reason == "min_hold"
+
+
 @pytest.mark.parametrize(("size", "reason"), [(2, "all_pinned"), (0, "empty_book")])
 def test_a_market_signal_without_a_target_says_why(size: int, reason: str) -> None:
     engine, _ = started(core(book={"max_symbols": 2}))
@@ -238,7 +257,7 @@ def test_a_tilt_that_moves_nothing_is_taken_back_and_one_that_goes_on_is_told_so
 
 def test_limits_that_conflict_are_what_stops_a_tilt() -> None:
     engine, session = started(core(book={"optimiser": "equal"}))
-    sectors = {contract.symbol: "one" for contract in session.contracts}
+    sectors = {contract.base: "one" for contract in session.contracts}
     chosen = msgspec.structs.replace(engine.settings.portfolio, sectors=sectors, max_sector_weight=10.0)
     tight = msgspec.structs.replace(engine.settings, portfolio=chosen)
     engine.process(Reconfigure(ts=engine.now, request_id="r", settings=tight, revision=2))
@@ -267,7 +286,12 @@ def test_every_broken_rule_is_named_with_field_and_value_and_the_signal_is_told_
     assert done.facts["problems"][1]["value"] == 1.5
     assert of(SignalEvaluated, told) == []
     assert engine.signals(("rejected",))[0]["problems"][3]["code"] == "unknown_symbol"
-    assert engine.signal_statistics()["total"]["rejected"] == 1
+    statistics = engine.signal_statistics()
+    assert statistics["total"]["rejected"] == 1
+    assert list(statistics["by_type"]) == ["OTHER"], "what is no type has no line of its own"
+    assert done.detail.startswith("signal_type (up): upper case letters")
+    late = one(SignalRejected, engine.process(signal(engine.now, expires_at=T0 // DAY * DAY - DAY)))
+    assert late.problems[0].value == "2026-02-15T00:00:00.000Z", "as its sender wrote it"
 
 
 def test_the_uuid_of_a_contract_is_as_good_as_its_symbol() -> None:

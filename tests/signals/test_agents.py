@@ -62,8 +62,8 @@ class Figures:
     def drawdown(self, _symbol: str) -> float:
         return self.fall
 
-    def correlation(self, _symbol: str) -> float:
-        return self.corr
+    def correlation(self, _symbol: str, without: str | None = None) -> float:
+        return self.corr if without is None else 0.0
 
     def var_after(self, _plan: Plan) -> VarChange | None:
         return self.var
@@ -161,6 +161,7 @@ def test_risk_vetoes_a_buy_beyond_a_limit_and_never_a_sell() -> None:
         assert not said(agent, case("SELL", "REMOVE"), **told).veto
     assert not said(agent, case(), var=VarChange(before=13.0, after=12.5)).veto, "the change lowers the VaR"
     assert isclose(said(agent, case(), corr=-0.9).p, said(agent, case(), corr=0.0).p)
+    assert not said(agent, case("BUY", "REPLACE", out="BUSDTM"), corr=0.96).veto, "the one it moves with leaves"
     assert said(agent, case(), corr=nan, fall=nan, var=None).stance != "abstain"
     for silent in ({"vol": nan}, {"stale": (Moves.TRADE,)}):
         assert said(agent, case(), **silent).stance == "abstain", silent

@@ -78,7 +78,7 @@ def test_buyers_and_sellers_of_one_mind_cancel_out(p: float, prior: float) -> No
 def test_the_prior_is_what_the_source_says_and_never_certain(strength: float, confidence: float) -> None:
     prior = prior_of(strength, confidence)
     assert 0.25 <= prior <= 0.75
-    assert (prior > 0.5) == (0.5 * strength * (confidence - 0.5) > 1e-17)
+    assert (prior > 0.5) == (0.5 * strength * (confidence - 0.5) > 2.0**-54), "less is lost beside one half"
 
 
 def test_an_example_by_hand() -> None:

@@ -70,8 +70,9 @@ def test_the_guides_own_bodies_are_valid() -> None:
         ({"expires_in_s": 0.0}, ("expires_in_s", 0.0, "invalid")),
         ({"expires_in_s": 604801.0}, ("expires_in_s", 604801.0, "invalid")),
         ({"expires_in_s": float("nan")}, ("expires_in_s", "nan", "invalid")),
-        ({"expires_at": 1000 * NS}, ("expires_at", 1000 * NS, "invalid")),
-        ({"expires_at": 1001 * NS, "expires_in_s": 1.0}, ("expires_at", 1001 * NS, "invalid")),
+        ({"expires_at": 1000 * NS}, ("expires_at", "1970-01-01T00:16:40.000Z", "invalid")),
+        ({"expires_at": 1001 * NS, "expires_in_s": 1.0}, ("expires_at", "1970-01-01T00:16:41.000Z", "invalid")),
+        ({"expires_at": 1 << 62}, ("expires_at", "2116-02-20T23:53:38.427Z", "invalid")),
     ],
 )
 def test_each_rule(fields: dict[str, Any], expected: tuple[str, object, str]) -> None:

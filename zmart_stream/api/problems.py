@@ -71,6 +71,7 @@ CODES: dict[str, Kind] = {
     "not_writable": Kind(409, "The token file cannot be changed from here"),
     "unknown_source": Kind(404, "No source of that name belongs to anybody"),
     "source_taken": Kind(409, "The source belongs to somebody else"),
+    "too_many_sources": Kind(409, "Too many source names"),
     "refused": Kind(409, "The core refused the command"),
     "too_large": Kind(413, "The body is too large"),
     "not_json": Kind(415, "A body must be application/json, not compressed"),

@@ -100,8 +100,9 @@ def _change(data: Data) -> str:
 
 def _signal(data: Data) -> str:
     about = f"{word(data['source'])} {word(data['signal_type'])} {word(data['direction'])} {word(data['symbol'])}"
-    reason = data["details"].get("reason")
-    return f"{data['signal_id']} {data['status']}: {reason or about}"
+    details = data["details"]
+    problems = "; ".join(f"{problem['field']}: {problem['rule']}" for problem in details.get("problems", ()))
+    return f"{data['signal_id']} {data['status']}: {details.get('reason') or problems or about}"
 
 
 def _decision(data: Data) -> str:

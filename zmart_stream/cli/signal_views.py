@@ -11,6 +11,9 @@ from zmart_stream.cli.tables import Column, age, figure, number, percent, show, 
 
 Reply = dict[str, Any]
 
+NEVER_JUDGED = ("rejected", "expired")
+"""States in which there is nothing to measure."""
+
 
 def answer(reply: Reply) -> None:
     """What came of a signal that was sent."""
@@ -56,10 +59,11 @@ def whole(reply: Reply) -> None:
                  f"strength {number(signal['signal_strength'])}, confidence {number(signal['confidence_level'])}"),
         ("source", f"{signal['source_name']}, sent by {word(signal['submitted_by'])}"),
     ]  # fmt: skip
-    facts += [("problem", f"{problem['field']}: {problem['rule']}") for problem in signal["problems"] or ()]
+    facts += [("problem", _problem(problem)) for problem in signal["problems"] or ()]
     if signal["decision"] is not None:
         facts.append(("decision", _decided(signal)))
-    facts.append(("outcome", _outcome(signal["outcome"])))
+    if signal["status"] not in NEVER_JUDGED:
+        facts.append(("outcome", _outcome(signal["outcome"])))
     width = max(len(name) for name, _ in facts)
     for name, text in facts:
         typer.echo(f"{name.ljust(width)}  {text}")
@@ -78,7 +82,8 @@ def _opinions(opinions: Sequence[Reply]) -> None:
     ]  # fmt: skip
     rows = [
         [
-            opinion["agent"], opinion["stance"], number(opinion["p"], 3), "veto" if opinion["veto"] else "",
+            opinion["agent"], opinion["stance"],
+            number(None if opinion["stance"] == "abstain" else opinion["p"], 3), "veto" if opinion["veto"] else "",
             age(max(opinion["ages"].values(), default=None)), "; ".join(map(_reason, opinion["reasons"])),
         ]
         for opinion in opinions
@@ -111,10 +116,23 @@ def _decided(signal: Reply) -> str:
     verdict = "approved" if signal["approved"] else "declined"
     limit, spoke, quorum = decision.get("approve_at"), word(signal["spoke"]), word(signal["quorum"])
     return (
-        f"{verdict}: consensus {number(signal['p'], 3)} (approved from {number(limit)}), "
+        f"{verdict}: consensus {number(signal['p'], 3)} (approved from {number(limit)}), {_prior(decision)}"
         f"{spoke} agents spoke ({quorum} wanted), dissent {number(signal['dissent'], 3)}, "
         f"{word(signal['action'])} {word(signal['target_symbol'])}"
     )
+
+
+def _prior(decision: Reply) -> str:
+    """What the source's word was worth."""
+    if decision.get("prior") is None:
+        return ""
+    whose = "its hit rate" if decision["is_calibrated"] else "as stated"
+    return f"prior {number(decision['prior'], 3)} (confidence {number(decision['confidence'])} {whose}), "
+
+
+def _problem(problem: Reply) -> str:
+    value = problem.get("value")
+    return f"{problem['field']}{'' if value is None else f' ({_value(value)})'}: {problem['rule']}"
 
 
 def _outcome(outcome: Reply | None) -> str:

@@ -13,7 +13,7 @@ Direction = Literal["BUY", "SELL"]
 Stance = Literal["approve", "reject", "abstain"]
 Action = Literal["ADD", "REPLACE", "REMOVE", "WEIGHT_UP", "WEIGHT_DOWN", "NONE"]
 Status = Literal["received", "rejected", "evaluated", "approved", "declined", "acted", "no_action", "expired"]
-Figure = float | str | bool | None
+Figure = int | float | str | bool | None
 
 FINAL: tuple[Status, ...] = ("rejected", "declined", "acted", "no_action", "expired")
 """States that a signal does not leave."""
@@ -78,7 +78,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     code: str = "invalid"
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.rule}"
+        """`rule` says what the value would have to be."""
+        return f"{self.field}: {self.rule}" if self.value is None else f"{self.field} ({self.value}): {self.rule}"
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, gc=False):

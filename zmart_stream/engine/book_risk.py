@@ -32,20 +32,20 @@ class BookRisk:
         self._portfolio: Portfolio | None = None
         self._held: Weighted = ()
         self._series: dict[str, Deviation | None] = {}  # the book's hour returns without a contract
-        self._correlations: dict[str, float] = {}
+        self._correlations: dict[tuple[str, str], float] = {}
         self._vars: dict[Weighted, float] = {}
 
-    def correlation(self, portfolio: Portfolio, symbol: str) -> float:
-        """EW correlation of hour returns with those of the rest of the book; nan while unknown."""
+    def correlation(self, portfolio: Portfolio, symbol: str, without: str) -> float:
+        """EW correlation of hour returns with those of the book without one contract; nan while unknown."""
         state = self._market.by_symbol.get(symbol)
         if state is None:
             return nan
         self._refresh(portfolio)
-        found = self._correlations.get(symbol)
+        found = self._correlations.get((symbol, without))
         if found is None:
-            series = self._without(symbol)
+            series = self._without(without)
             found = nan if series is None else self._market.comovement.correlation_with(state.row, series)
-            self._correlations[symbol] = found
+            self._correlations[symbol, without] = found
         return found
 
     def daily_var(self, weights: Mapping[str, float]) -> float:

@@ -61,9 +61,9 @@ class CoreView(CoreMarket):
         state = self.state(symbol)
         return nan if state is None else state.dd_167
 
-    def correlation(self, symbol: str) -> float:
+    def correlation(self, symbol: str, without: str | None = None) -> float:
         """With the rest of the book."""
-        return self._risk.correlation(self.portfolio(), symbol)
+        return self._risk.correlation(self.portfolio(), symbol, without or symbol)
 
     def mark(self, symbol: str) -> float:
         """Mark price, else last price; nan without either."""
@@ -95,19 +95,13 @@ class CoreView(CoreMarket):
         """Places without a holding."""
         return max(0, self._stages.settings.portfolio.max_symbols - len(self.portfolio().holdings))
 
-    def weakest(self) -> Holding | None:
+    def weakest(self, place_for: str | None = None) -> Holding | None:
         """The unpinned holding with the lowest composite."""
-        return next(iter(self._weakest_first()), None)
+        return self._first_place(self._weakest_first(), place_for)
 
     def replaceable_by(self, symbol: str) -> Holding | None:
         """The weakest holding whose place `symbol` may take; none for a holding."""
-        caps, held = self._caps(), self._held()
-        if symbol in held:
-            return None
-        for holding in self._old_enough():
-            if caps.breach(symbol, [other for other in held if other != holding.symbol]) is None:
-                return holding
-        return None
+        return None if self.holding(symbol) is not None else self._first_place(self._old_enough(), symbol)
 
     def best_candidate(self) -> str | None:
         """The highest contract that may enter."""
@@ -199,6 +193,16 @@ class CoreView(CoreMarket):
         """Unpinned holdings, the lowest composite first; one without a composite is the weakest."""
         unpinned = [holding for holding in self.portfolio().holdings if not holding.pinned]
         return sorted(unpinned, key=lambda holding: (_or_less(self.composite(holding.symbol)), -holding.rank))
+
+    def _first_place(self, holdings: list[Holding], place_for: str | None) -> Holding | None:
+        """The first of `holdings` in whose place the caps let a contract in; None as the contract: the first."""
+        if place_for is None:
+            return next(iter(holdings), None)
+        caps, held = self._caps(), self._held()
+        for holding in holdings:
+            if caps.breach(place_for, [other for other in held if other != holding.symbol]) is None:
+                return holding
+        return None
 
     def _old_enough(self) -> list[Holding]:
         """Of these, those that may be replaced."""

@@ -182,8 +182,11 @@ class BookView(MarketView, Protocol):
         """Largest drawdown in a week (fraction >= 0); nan while unknown."""
         ...
 
-    def correlation(self, symbol: str) -> float:
-        """EW correlation (half-life 72 h) of its hour returns with the book's without it; nan for an empty book."""
+    def correlation(self, symbol: str, without: str | None = None) -> float:
+        """EW correlation (half-life 72 h) of its hour returns with the book's without it; nan for an empty book.
+
+        `without`: the holding whose place a newcomer would take.
+        """
         ...
 
     def portfolio(self) -> Portfolio:
@@ -198,8 +201,11 @@ class BookView(MarketView, Protocol):
         """Places without a holding."""
         ...
 
-    def weakest(self) -> Holding | None:
-        """The unpinned holding with the lowest composite now (none known counts lowest); None if there is none."""
+    def weakest(self, place_for: str | None = None) -> Holding | None:
+        """The unpinned holding with the lowest composite now (none known counts lowest); None if there is none.
+
+        With `place_for` only among those in whose place the caps would let that contract in, whatever their age.
+        """
         ...
 
     def replaceable_by(self, symbol: str) -> Holding | None:

@@ -10,7 +10,8 @@ def plan_for(signal: Signal, view: BookView) -> Plan:
     """The action, with the contract that it is about; a market signal's is chosen here.
 
     BUY: a holding's weight goes up; another contract takes a free place, or that of the weakest holding that it may
-    replace (if none may be replaced, of the weakest unpinned one: the book then names the limit that stops it).
+    replace. If none may be replaced, the book will name the limit that stops it: the age of the weakest unpinned one in
+    whose place the caps would let it in, or the cap itself.
     SELL: a holding leaves, a pinned one's weight goes down. `symbol` is None only where there is nothing to choose.
     """
     symbol = signal.symbol if signal.symbol is not None else _chosen(signal, view)
@@ -38,7 +39,7 @@ def _buy(symbol: str, view: BookView) -> Plan:
         return Plan(action="WEIGHT_UP", symbol=symbol)
     if view.free_places() > 0:
         return Plan(action="ADD", symbol=symbol)
-    out = view.replaceable_by(symbol) or view.weakest()
+    out = view.replaceable_by(symbol) or view.weakest(place_for=symbol) or view.weakest()
     if out is None:
         return Plan(action="NONE", symbol=symbol, reason="all_pinned")
     return Plan(action="REPLACE", symbol=symbol, symbol_out=out.symbol)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from zmart_stream.domain.signals import Signal, SignalSettled, Status
+from zmart_stream.signals.validation import TYPE
 
 MOST_TYPES = 200
 OTHER = "OTHER"
@@ -66,9 +67,9 @@ class Statistics:
         self._add("repeated", whose, signal_type)
 
     def refused(self, signal_type: str) -> None:
-        """A rejected signal; its source is not counted, as anybody may invent one."""
+        """A rejected signal; neither its source nor a type that is none has a line, as anybody may invent them."""
         self._total["rejected"] += 1
-        self._of_type(signal_type)["rejected"] += 1
+        self._of_type(signal_type if TYPE.fullmatch(signal_type) else OTHER)["rejected"] += 1
 
     def settled(self, outcome: SignalSettled) -> None:
         """An outcome is known."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from zmart_stream.domain.events import iso
 from zmart_stream.domain.signals import DETECTOR_SOURCE, MACHINE, Figure, Problem, SubmitSignal
 
 NS = 1_000_000_000
@@ -16,6 +17,8 @@ MOST_NAME = 64
 MOST_KEY = 128
 MOST_EXPIRY_S = 7 * 86400.0
 DEEPEST = 16
+LAST_NS = 253_402_300_800 * NS
+"""End of the year 9999."""
 SHOWN = 80
 """Characters of a wrong value that are repeated to the sender and stored."""
 
@@ -129,14 +132,19 @@ def _key(command: SubmitSignal) -> list[Problem]:
 def _expiry(command: SubmitSignal) -> list[Problem]:
     if command.expires_in_s is not None and command.expires_at is not None:
         rule = "either expires_in_s or expires_at"
-        return [Problem(field="expires_at", value=shown(command.expires_at), rule=rule)]
+        return [Problem(field="expires_at", value=_moment(command.expires_at), rule=rule)]
     if command.expires_in_s is not None and not 0.0 < command.expires_in_s <= MOST_EXPIRY_S:
         rule = f"seconds above 0, at most {MOST_EXPIRY_S:.0f}"
         return [Problem(field="expires_in_s", value=shown(command.expires_in_s), rule=rule)]
     if command.expires_at is not None and not 0 < command.expires_at - command.ts <= MOST_EXPIRY_S * NS:
         rule = f"after now in market time, at most {MOST_EXPIRY_S:.0f} s"
-        return [Problem(field="expires_at", value=shown(command.expires_at), rule=rule)]
+        return [Problem(field="expires_at", value=_moment(command.expires_at), rule=rule)]
     return []
+
+
+def _moment(ns: int) -> Figure:
+    """A time as its sender wrote it; far off the calendar, the number."""
+    return iso(ns) if 0 <= ns < LAST_NS else shown(ns)
 
 
 def data_bytes(data: dict[str, Any]) -> int:

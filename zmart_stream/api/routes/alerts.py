@@ -102,7 +102,7 @@ def _said(content: dict[str, Any]) -> str:
     return " ".join(filter(None, words)) + "\n"
 
 
-ERRORS = ("bad_alert", "unknown_symbol", "bad_signal", "source_taken", "backlog")
+ERRORS = ("bad_alert", "unknown_symbol", "bad_signal", "source_taken", "too_many_sources", "backlog")
 
 ROUTES = (
     Route(

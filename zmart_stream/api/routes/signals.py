@@ -127,7 +127,7 @@ ROUTES = (
         summary="Have a signal judged",
         scope="signal",
         body=SignalBody,
-        errors=("unknown_symbol", "bad_signal", "source_taken", "backlog"),
+        errors=("unknown_symbol", "bad_signal", "source_taken", "too_many_sources", "backlog"),
     ),
     Route(
         method="GET",

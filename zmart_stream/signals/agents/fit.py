@@ -20,7 +20,7 @@ class FitAgent:
 
     ADD: composite over 50, in `points`. REPLACE: (earns − needs) / needs of the rule `pays`. REMOVE: what outscores the
     holding (the best candidate, or 50) in `points`. WEIGHT_UP and WEIGHT_DOWN: the holding's composite against the mean
-    of the book's. A newcomer that gates or caps keep out gets 0.05.
+    of the book's. A newcomer that gates or caps keep out gets 0.05. Of a holding with stale input: no opinion.
     """
 
     name = "fit"

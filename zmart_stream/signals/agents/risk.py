@@ -14,9 +14,9 @@ class RiskAgent:
     """p = 0.5 ± 0.4 · (1 − 2 · load), minus for a SELL, which lightens the book.
 
     The load is the mean of four, each a figure over its limit within [0, 1]: volatility of a day, largest drawdown of a
-    week, correlation with the rest of the book (negative: 0), the book's VaR of a day at 95 % after the change. Those
-    not known are left out, but for the volatility: without it, or with stale trades, there is no opinion. A BUY that
-    leads beyond a limit is vetoed; by the VaR only if it rises.
+    week, correlation with the rest of the book, without whom it replaces (negative: 0), the book's VaR of a day at 95 %
+    after the change. Those not known are left out, but for the volatility: without it, or with stale trades, there is
+    no opinion. A BUY that leads beyond a limit is vetoed; by the VaR only if it rises.
     """
 
     name = "risk"
@@ -65,7 +65,7 @@ class RiskAgent:
         figures = {
             "volatility": view.volatility(case.symbol),
             "drawdown": view.drawdown(case.symbol),
-            "correlation": view.correlation(case.symbol),
+            "correlation": view.correlation(case.symbol, case.plan.symbol_out),
         }
         if change is not None:
             figures["var"] = change.after
