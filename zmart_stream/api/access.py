@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ MOST_WRITES = 300
 """Lines a minute on requests that changed something; the next one tells how many were left out."""
 
 MOST_PATH = 100
+_READS = ("GET", "HEAD")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,10 +49,11 @@ class AccessLog:
             try:
                 reply = await handler(request)
             except (ConnectionError, asyncio.CancelledError):
-                facts = self._facts(request, None, began)
-                _log.debug("api.left", **facts)
+                _log.debug("api.left", **self._facts(request, None, began))
                 raise
-            self._tell(request, reply, self._facts(request, reply, began))
+            # a read that nobody wants to hear of costs no line either: there are hundreds a second
+            if reply.status >= 400 or request.method not in _READS or _log.is_enabled_for(logging.DEBUG):
+                self._tell(request, reply, self._facts(request, reply, began))
             return reply
 
         return told
@@ -60,7 +63,7 @@ class AccessLog:
             _log.warning("api.failed", code=reply.get(CODE, ""), **facts)
         elif reply.status >= 400:
             _log.warning("api.refused", code=reply.get(CODE, ""), **facts)
-        elif request.method in ("GET", "HEAD"):
+        elif request.method in _READS:
             _log.debug("api.read", **facts)
         else:
             self._wrote(facts)

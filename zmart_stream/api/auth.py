@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -193,8 +194,9 @@ def refuse_token_in_query(request: web.Request) -> None:
         raise RequestError("unauthorised", "a token does not belong in the address: Authorization: Bearer ...")
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(address: str) -> bool:
-    """Whether an address or name can only be this machine."""
+    """Whether an address or name can only be this machine; every request asks, mostly of the same few."""
     if address.lower() == "localhost":
         return True
     try:
