@@ -62,7 +62,8 @@ class Probe:
             if not self._first:
                 self._first, self._cpu = message.ts_event - self.offset, time.process_time()  # type: ignore[attr-defined] # stream messages have it
         for told in found:
-            if type(told) is ScoreChanged and (kind is Ticker or kind is Trade):
+            # its own: what a sweep or a close tells of others only comes along with it
+            if type(told) is ScoreChanged and (kind is Ticker or kind is Trade) and told.symbol == message.symbol:  # type: ignore[attr-defined] # both have it
                 self._due.append((message.ts_event, told.ts))  # type: ignore[attr-defined] # both have it
             elif type(told) is ScoresClosed:
                 self._closes += 1
