@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, select, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 
 from zmart_stream.storage.file_writer import FileWriter
 
@@ -97,5 +100,56 @@ def test_a_checkpoint_cuts_the_log(tmp_path: Path) -> None:
         assert await writer.write(numbers) == list(range(100))
         await writer.close()
         assert not log.exists()
+
+    asyncio.run(scenario())
+
+
+PAIRS = Table("pairs", MetaData(), Column("k", Integer, primary_key=True), Column("v", Integer, nullable=False))
+
+
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 700])
+def test_rows_that_go_in_together_are_those_that_go_in_one_by_one(tmp_path: Path, count: int) -> None:
+    """Conflicts are settled row by row, in order, within a statement and between them."""
+    seed = random.randrange(1 << 16)
+    print("seed", seed)
+    chance = random.Random(seed)
+    rows = [{"k": chance.randrange(count), "v": chance.randrange(1000)} for _ in range(count)]
+    put = sqlite.insert(PAIRS)
+    newest = put.on_conflict_do_update(index_elements=["k"], set_={"v": put.excluded.v})
+    first = put.on_conflict_do_nothing()
+
+    async def scenario() -> None:
+        for statement, told in ((newest, rows), (first, rows[::-1])):
+            path = tmp_path / f"{id(statement)}.db"
+            writer = FileWriter(path)
+            await writer.write(PAIRS.metadata.create_all)
+            statements = await writer.write(lambda to, put=statement: counted(to, put, rows))
+            found = await writer.write(lambda to: to.execute(select(PAIRS).order_by(PAIRS.c.k)).all())
+            await writer.close()
+            assert [tuple(row) for row in found] == sorted({row["k"]: row["v"] for row in told}.items())
+            assert statements <= count // 256 + 8
+
+    asyncio.run(scenario())
+
+
+def counted(connection: Connection, statement: Any, rows: list[dict[str, int]]) -> int:
+    """Statements that the driver executed for `rows`."""
+    seen: list[str] = []
+    connection.connection.driver_connection.set_trace_callback(seen.append)  # type: ignore[union-attr]  # it is live
+    connection.execute(statement, rows)
+    connection.connection.driver_connection.set_trace_callback(None)  # type: ignore[union-attr]  # it is live
+    assert all(text.startswith("INSERT INTO pairs") for text in seen)
+    return len(seen)
+
+
+def test_a_row_that_breaks_a_rule_is_not_passed_over(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        writer = FileWriter(tmp_path / "z.db")
+        await writer.write(PAIRS.metadata.create_all)
+        rows = [{"k": k, "v": None if k == 299 else k} for k in range(300)]
+        with pytest.raises(IntegrityError, match="NOT NULL"):
+            await writer.write(lambda to: to.execute(sqlite.insert(PAIRS).on_conflict_do_nothing(), rows))
+        assert await writer.write(lambda to: to.execute(select(PAIRS)).all()) == []
+        await writer.close()
 
     asyncio.run(scenario())

@@ -198,7 +198,8 @@ class Runner:
                 if any(isinstance(item, BarBlock | ScoresClosed) for item in derived):
                     self._hand_on(cascade, closed=True)
                     cascade = []
-            if not done % LOOK_EVERY and time.perf_counter_ns() > until:
+            # what moved something may have cost a thousand times what a price does
+            if (derived or not done % LOOK_EVERY) and time.perf_counter_ns() > until:
                 break
         if cascade:
             self._hand_on(cascade, closed=False)

@@ -26,6 +26,7 @@ class FileWriter:
         """Connects with the first transaction; `options` are the engine's."""
         self._engine = create_engine(sqlite.writer_url(path), pool_size=1, max_overflow=0, **options)
         sqlite.prepare(self._engine, sqlite.WRITER_PRAGMAS, "BEGIN IMMEDIATE")
+        sqlite.insert_together(self._engine)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage-write")
 
     async def write(self, work: Callable[[Connection], T]) -> T:

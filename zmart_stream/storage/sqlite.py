@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +29,11 @@ WRITER_PRAGMAS = (
 )
 # only the writer checkpoints: two connections that do can corrupt the file before SQLite 3.51.3 ("WAL-reset")
 READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0", "busy_timeout=5000", "foreign_keys=ON")
+
+
+ROWS_TOGETHER = 256
+MOST_VALUES = 32_766  # SQLite's own limit of variables in a statement
+_INSERT = re.compile(r"(INSERT INTO .* VALUES )(\([?, ]+\))((?: ON CONFLICT .*)?)", re.DOTALL)
 
 
 def database_path(url: str) -> Path:
@@ -62,6 +69,29 @@ def prepare(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def insert_together(engine: Engine) -> None:
+    """Make `engine` insert the rows of one execution many to a statement, with or without an ON CONFLICT.
+
+    The driver lets go of the interpreter for every statement, and beside a busy loop it gets it back a switch interval
+    later: row by row, a commit of hundreds took half a second.
+    """
+
+    @event.listens_for(engine, "do_executemany")
+    def executed(cursor: Any, statement: str, rows: Sequence[Sequence[Any]], _context: Any) -> bool:
+        found = _INSERT.fullmatch(statement)
+        if found is None:
+            return False
+        head, values, tail = found.groups()
+        most = min(ROWS_TOGETHER, MOST_VALUES // values.count("?"))
+        done = 0
+        while done < len(rows):
+            count = 1 << (min(most, len(rows) - done).bit_length() - 1)  # few sizes, so that prepared statements serve
+            some = rows[done : done + count]
+            cursor.execute(f"{head}{', '.join([values] * count)}{tail}", tuple(chain.from_iterable(some)))
+            done += count
+        return True
 
 
 def check_file(connection: Connection) -> str | None:

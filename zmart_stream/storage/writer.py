@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,9 @@ _UNHURRIED = (
 
 BACKLOG = 10
 """Batches that are committed as one when so much waits: a commit takes as long as hundreds of rows."""
+
+TELL_S = 0.001
+"""Of one turn of the loop, for telling what is committed; those who are woken by it take some more."""
 
 _SEQUENCED = (
     tables.portfolio_history,
@@ -186,7 +190,7 @@ class StorageWriter:
         self._queue.done(units)
         self._rested_at = asyncio.get_running_loop().time() + self._settings.pause_s
         self.counts["commits"] += 1
-        self._tell(units)
+        await self._tell(units)
         self._judge()
         if batch.has_snapshot and not self.degraded:
             await self._prune()
@@ -230,12 +234,17 @@ class StorageWriter:
         ballast = self._database.ballast
         return ballast is not None and await asyncio.to_thread(ballast.free)
 
-    def _tell(self, units: list[Unit]) -> None:
+    async def _tell(self, units: list[Unit]) -> None:
+        """In order, a little in each turn of the loop: who is told has work of its own, and so has everybody else."""
+        until = time.perf_counter() + TELL_S
         for unit in units:
             told = [message for message in unit if not isinstance(message, SnapshotTaken)]
             self.counts["messages"] += len(told)
             if told:
                 self._on_committed(told)
+            if time.perf_counter() > until:
+                await asyncio.sleep(0)
+                until = time.perf_counter() + TELL_S
 
     def _judge(self) -> None:
         """Degrade when the queue is crowded; recover when commits succeed and it is calm again."""
