@@ -125,8 +125,12 @@ class Shelf:
             "change": {"moves": "out", "rule": "exit_score", "target": None, "text": "it is pinned", "part": "none"},
         }
 
-    def symbols(self) -> list[dict[str, Any]]:
-        return [{"symbol": symbol, "symbol_id": symbol_id(symbol), "status": "Open"} for symbol in SYMBOLS]
+    def symbol_steps(self) -> Generator[None, None, list[dict[str, Any]]]:
+        yield
+        return [self.symbol(symbol) for symbol in SYMBOLS]
+
+    def symbol(self, symbol: str) -> dict[str, Any]:
+        return {"symbol": symbol, "symbol_id": symbol_id(symbol), "status": "Open", "live": True, "age_s": 0.4}
 
     def listed(self) -> dict[str, str]:
         return {symbol: symbol_id(symbol) for symbol in SYMBOLS}
@@ -143,6 +147,7 @@ class Shelf:
             "sector": None if shut else "layer1",
             "turnover_24h": 1.5e9,
             "spread_bps": 0.6,
+            "age_s": 0.4,
             "eligible": not shut,
             "failed_gates": ["spread_bps"] if shut else [],
             "in_book": symbol == "XBTUSDTM",

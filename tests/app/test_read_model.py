@@ -187,3 +187,25 @@ def test_the_number_of_what_was_told_moves_with_all_but_figures(seed: int) -> No
     assert core.reads.told == 0
     core.reads.tell([TopicSilent(ts=core.engine.now, symbol="XBTUSDTM", topic="ticker")])
     assert core.reads.told == 1
+
+
+def test_contracts_come_in_steps_each_as_it_is_asked_for_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_model, "AT_ONCE", 1)
+    core = Core(seed)
+    steps, pauses = core.reads.symbol_steps(), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows = done.value
+            break
+        pauses += 1
+    assert [row["symbol"] for row in rows] == [contract.symbol for contract in core.session.contracts]
+    assert pauses == len(rows)
+    assert rows == [core.reads.symbol(row["symbol"]) for row in rows]
+    ranked = {row["symbol"]: row for row in core.reads.rankings()}
+    for row in rows:
+        spoke = core.engine.market.by_symbol[row["symbol"]].ticker_ts
+        assert row["age_s"] == ranked[row["symbol"]]["age_s"] == (core.engine.now - spoke) / 1e9 >= 0.0
+    core.engine.market.by_symbol[rows[0]["symbol"]].ticker_ts = 0
+    assert core.reads.symbol(rows[0]["symbol"])["age_s"] is None, "it never spoke"

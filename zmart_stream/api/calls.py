@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
@@ -125,6 +125,17 @@ class Call:
         except TimeoutError:
             text = f"no answer in {wait_s:g} s; the change may still come"
             raise RequestError("no_answer", text, retry_after_s=5) from None
+
+
+async def in_turns(steps: Generator[None, None, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What steps come to; whoever else waits for the loop has it between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows: list[dict[str, Any]] = done.value
+            return rows
+        await asyncio.sleep(0)
 
 
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]

@@ -59,7 +59,6 @@ class Facade:
 
     def get_current_portfolio(self) -> list[Result]:
         """The holdings, best first, each with the contract's facts in `symbol_details`."""
-        details = {row["symbol"]: row for row in self.reader.symbols()}
         return [
             {
                 **holding,
@@ -69,10 +68,14 @@ class Facade:
                 "inclusion_date": holding["since"],
                 "is_replacement_candidate": holding["replacement_candidate"],
                 "status": "Active",
-                "symbol_details": details.get(holding["symbol"], {"symbol": holding["symbol"]}),
+                "symbol_details": self._details(holding["symbol"]),
             }
             for holding in self.reader.portfolio()["holdings"]
         ]
+
+    def _details(self, symbol: str) -> Result:
+        """A contract's facts; its symbol alone while a start has the book and not yet the contracts."""
+        return self.reader.symbol(symbol) if symbol in self.reader.listed() else {"symbol": symbol}
 
     async def add_symbol_to_portfolio(self, symbol_id: str, reason: str = "", user: str = "operator") -> Result:
         """Take a contract in, by its id or symbol."""

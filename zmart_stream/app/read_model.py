@@ -18,7 +18,7 @@ from zmart_stream.domain.portfolio import BookReady, FlagsChanged, Holding, Port
 from zmart_stream.domain.scores import ScoreChanged
 from zmart_stream.engine.engine import Engine
 from zmart_stream.engine.ids import symbol_id
-from zmart_stream.engine.reads import drained
+from zmart_stream.engine.reads import AT_ONCE, drained
 
 Facts = Callable[[], dict[str, Any]]
 
@@ -274,28 +274,31 @@ class ReadModel:
             },
         }
 
-    def symbols(self) -> list[dict[str, Any]]:
-        """Every known contract with its facts."""
-        held = {holding.symbol for holding in self._book.holdings}
-        standings = self._engine.standings()
-        shown = []
-        for contract in self._engine.contracts():
-            standing = standings[contract.symbol]
-            shown.append(
-                {
-                    **msgspec.to_builtins(contract),
-                    "symbol_id": symbol_id(contract.symbol),
-                    "listed_at": iso(contract.listed_at),
-                    "expires_at": iso(contract.expires_at),
-                    "status": standing.status,
-                    "sector": standing.sector,
-                    "turnover_24h": standing.turnover,
-                    "in_universe": standing.in_universe,
-                    "live": standing.live,
-                    "in_book": contract.symbol in held,
-                }
-            )
-        return shown
+    def symbol_steps(self) -> Generator[None, None, list[dict[str, Any]]]:
+        """Every known contract with its facts, in steps of a few ms."""
+        rows = []
+        for place, symbol in enumerate(tuple(self._engine.market.by_symbol), 1):
+            rows.append(self.symbol(symbol))
+            if place % AT_ONCE == 0:
+                yield
+        return rows
+
+    def symbol(self, symbol: str) -> dict[str, Any]:
+        """One contract with its facts. Raises KeyError for one that is not known."""
+        contract, standing = self._engine.market.by_symbol[symbol].contract, self._engine.standing(symbol)
+        return {
+            **msgspec.to_builtins(contract),
+            "symbol_id": self._id(symbol),
+            "listed_at": iso(contract.listed_at),
+            "expires_at": iso(contract.expires_at),
+            "status": standing.status,
+            "sector": standing.sector,
+            "turnover_24h": standing.turnover,
+            "in_universe": standing.in_universe,
+            "live": standing.live,
+            "age_s": self._engine.age_s(symbol),
+            "in_book": any(holding.symbol == symbol for holding in self._book.holdings),
+        }
 
     def listed(self) -> Mapping[str, str]:
         """The id of every known contract, by symbol."""

@@ -72,8 +72,12 @@ class Reader(Protocol):
         """Parts, contributions, gates, smallest change. Raises KeyError for an unknown symbol."""
         ...
 
-    def symbols(self) -> list[dict[str, Any]]:
-        """Every known contract with facts and state."""
+    def symbol_steps(self) -> Generator[None, None, list[dict[str, Any]]]:
+        """Every known contract with facts and state, in steps between which others may go on."""
+        ...
+
+    def symbol(self, symbol: str) -> dict[str, Any]:
+        """One known contract with facts and state. Raises KeyError."""
         ...
 
     def listed(self) -> Mapping[str, str]:

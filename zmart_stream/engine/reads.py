@@ -58,6 +58,14 @@ class Reads:
         """Every known contract as the book's rules see it at `now` (ns; default: the last message's time)."""
         return self._stages.standings(self.now if now is None else now)
 
+    def standing(self, symbol: str) -> Standing:
+        """One contract as the book's rules see it now. Raises KeyError for an unknown one."""
+        return self._stages.standing(self._stages.market.by_symbol[symbol], self.now)
+
+    def age_s(self, symbol: str) -> float | None:
+        """Seconds since a contract's ticker spoke; None before it did. Raises KeyError for an unknown one."""
+        return _age_s(self._stages.market.by_symbol[symbol], self.now)
+
     def ranked_symbols(self) -> Iterator[str]:
         """Eligible contracts, best first, each judged when it is asked for: who needs the first few pays for a few."""
         stages = self._stages
@@ -268,6 +276,7 @@ class Reads:
                     "turnover_24h": standing.turnover,
                     "spread_bps": standing.spread_bps,
                     "live": standing.live,
+                    "age_s": _age_s(state, self.now),
                 }
             )
         return found
@@ -279,6 +288,10 @@ class Reads:
         if outlook.target is not None and standings[state.symbol].score is not None:
             part = self._stages.scoring.smallest_change(state.row, outlook.target)
         return {**msgspec.to_builtins(outlook), "part": "none" if part is None else part}
+
+
+def _age_s(state: ContractState, now: int) -> float | None:
+    return max(0, now - state.ticker_ts) / 1e9 if state.ticker_ts else None
 
 
 def drained(steps: Generator[None, None, T]) -> T:

@@ -54,7 +54,7 @@ class RankingsQuery(PageQuery):
 
 
 class RankingRow(Row):
-    """One contract of the rankings; `rank` is null where it is not eligible."""
+    """One contract of the rankings; `rank` is null where it is not eligible, `age_s` counts since its ticker spoke."""
 
     rank: int | None
     symbol: str
@@ -64,6 +64,7 @@ class RankingRow(Row):
     sector: str | None
     turnover_24h: float | None
     spread_bps: float | None
+    age_s: float | None
     eligible: bool
     failed_gates: list[str]
     in_book: bool

@@ -6,11 +6,13 @@ from zmart_stream.api.models import PageReply, Reply, Row
 
 
 class SymbolRow(Row):
-    """One contract: the venue's facts, and how we see it."""
+    """One contract: the venue's facts, and how we see it; `age_s` counts since its ticker spoke."""
 
     symbol: str
     symbol_id: str
     status: str
+    live: bool
+    age_s: float | None
 
 
 class SymbolsReply(PageReply):

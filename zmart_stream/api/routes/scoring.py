@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
 from typing import Any
 
-from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.calls import PREFIX, Call, Route, in_turns
 from zmart_stream.api.models.scoring import (
     CalculateBody,
     CalculateReply,
@@ -25,24 +23,13 @@ async def rankings(call: Call) -> dict[str, Any]:
     """Every contract with a score of `type`, best first."""
     kind = call.asked(RankingsQuery).type.upper()
     try:
-        rows = await _in_turns(call.services.reader.ranking_steps(kind))
+        rows = await in_turns(call.services.reader.ranking_steps(kind))
     except KeyError:
         raise RequestError(
             "unknown_score", f"no score is called {kind}; the components are scores too", score=kind
         ) from None
     shown, page = call.page(rows)
     return {"rankings": shown, "type": kind, **page}
-
-
-async def _in_turns(steps: Generator[None, None, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What steps come to; whoever else waits for the loop has it between them."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            rows: list[dict[str, Any]] = done.value
-            return rows
-        await asyncio.sleep(0)
 
 
 async def calculate(call: Call) -> dict[str, Any]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from zmart_stream.api.calls import PREFIX, Call, Route
+from zmart_stream.api.calls import PREFIX, Call, Route, in_turns
 from zmart_stream.api.models import PageQuery
 from zmart_stream.api.models.symbols import SymbolReply, SymbolsReply
 
 
 async def symbols(call: Call) -> dict[str, Any]:
     """Every known contract."""
-    shown, page = call.page(call.services.reader.symbols())
+    shown, page = call.page(await in_turns(call.services.reader.symbol_steps()))
     return {"symbols": shown, **page}
 
 
 async def symbol(call: Call) -> dict[str, Any]:
     """One contract, by symbol or id."""
     name = call.symbol(call.request.match_info["symbol"])
-    for row in call.services.reader.symbols():
-        if row["symbol"] == name:
-            return {"symbol": row}
-    raise call.unknown_symbol(name)
+    return {"symbol": call.services.reader.symbol(name)}
 
 
 ROUTES = (
