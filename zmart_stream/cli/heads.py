@@ -9,7 +9,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 RANKINGS = _names(
     "symbol score rank composite confidence components eligible failed_gates in_book sector price turnover_24h "
-    "spread_bps live symbol_id"
+    "spread_bps live age_s symbol_id"
 )
 HOLDINGS = _names(
     "rank symbol symbol_id sector weight score score_now since age_s pinned replacement_candidate flags id value_usdt "
