@@ -98,7 +98,7 @@ def test_a_rejected_market_signal_and_a_measured_one_are_told(capsys: pytest.Cap
         "source_name": "s",
         "signal_type": "UP",
         "status": "rejected",
-        "reason": "bad_signal",
+        "reason": "signal_type (up): upper case letters, digits and _; confidence_level (2): a number from 0 to 1",
         "detail": None,
         "submitted_by": "anna",
         "problems": [{"field": "signal_type", "value": "up", "rule": "upper case"}],
@@ -109,6 +109,7 @@ def test_a_rejected_market_signal_and_a_measured_one_are_told(capsys: pytest.Cap
     listed({"signals": [signal], "total": 1, "as_of": "now"})
     whole({"signal": signal})
     out = capsys.readouterr().out
+    assert "signal_type (up): upper case letters, digits an…  " in out, "a list has one line a signal"
     assert "UP – the market" in out
     assert re.search(r"problem +signal_type \(up\): upper case", out)
     assert "outcome" not in out, "it was never judged: there is nothing to wait for"

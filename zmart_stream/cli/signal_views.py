@@ -11,6 +11,9 @@ from zmart_stream.cli.tables import Column, age, figure, number, percent, show, 
 
 Reply = dict[str, Any]
 
+BRIEF = 48
+"""Characters of a reason in a list: every problem of a rejected signal is among them."""
+
 NEVER_JUDGED = ("rejected", "expired")
 """States in which there is nothing to measure."""
 
@@ -40,7 +43,7 @@ def listed(reply: Reply) -> None:
     rows = [
         [
             row["created_at"], row["id"], row["source_name"], row["signal_type"], word(row["signal_direction"]),
-            word(row["symbol"]), row["status"], word(row["reason"]), number(row["p"], 3), word(row["action"]),
+            word(row["symbol"]), row["status"], _brief(word(row["reason"])), number(row["p"], 3), word(row["action"]),
             word(row["target_symbol"]),
         ]
         for row in reply["signals"]
@@ -128,6 +131,11 @@ def _prior(decision: Reply) -> str:
         return ""
     whose = "its hit rate" if decision["is_calibrated"] else "as stated"
     return f"prior {number(decision['prior'], 3)} (confidence {number(decision['confidence'])} {whose}), "
+
+
+def _brief(text: str) -> str:
+    """What fits beside other columns; `signals show` has all of it."""
+    return text if len(text) <= BRIEF else text[: BRIEF - 1] + "…"
 
 
 def _problem(problem: Reply) -> str:

@@ -201,7 +201,8 @@ class Judging:
         if any(isinstance(each, PortfolioChange) for each in told):
             return told
         if not manager.memory.kept and symbol in before and before[symbol].factor == factor:
-            text = f"{symbol} is tilted × {factor:g} already, and now for {settings.tilt_ttl_s / 3600.0:g} h from now"
+            hours = settings.tilt_ttl_s / 3600.0
+            text = f"{symbol} is tilted × {factor:g} already, which goes on for {hours:g} h from now"
             raise CommandRefusedError("already_tilted", text)
         manager.memory.tilts = before
         if manager.memory.kept and not told:
