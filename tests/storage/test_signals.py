@@ -259,6 +259,24 @@ def test_a_key_used_again_after_its_day_is_the_later_signals(url: str) -> None:
     asyncio.run(scenario())
 
 
+def test_a_key_is_its_sources(url: str) -> None:
+    """Two bots of one token may count their orders alike: each keeps its key, also in one batch."""
+    one = signal(1, idempotency_key="order-1", source="a")
+    other = signal(2, idempotency_key="order-1", source="b")
+    third = signal(3, idempotency_key="order-1", source="c")
+
+    async def scenario() -> None:
+        async with opened(url) as database:
+            async with writing(database) as writer:
+                writer.put([*life(one), *life(other)])
+            async with writing(database) as writer:
+                writer.put(life(third))
+            keys = {row["id"]: row["idempotency_key"] for row in await StorageReader(database).signals()}
+            assert keys == {each.id: "order-1" for each in (one, other, third)}
+
+    asyncio.run(scenario())
+
+
 def test_signals_are_no_operators_actions(url: str) -> None:
     one = signal(1)
     asked = SubmitSignal(

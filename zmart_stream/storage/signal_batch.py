@@ -38,7 +38,7 @@ class SignalBatch:
         self._next = next_sequence
         self._name = name
         self._signals: dict[str, Row] = {}
-        self._keys: dict[tuple[str, str], Row] = {}
+        self._keys: dict[tuple[str, str, str], Row] = {}
         self._steps: list[Row] = []
         self._opinions: list[Row] = []
         self._moves: dict[str, list[Row]] = {move: [] for move in _MOVES}
@@ -70,7 +70,10 @@ class SignalBatch:
 
     def execute(self, connection: Connection, to: Statements) -> None:
         """Write it in the caller's transaction."""
-        keyed = [{"whose": owner, "key": key, "other": row["id"]} for (owner, key), row in self._keys.items()]
+        keyed = [
+            {"whose": owner, "source": source, "key": key, "other": row["id"]}
+            for (owner, source, key), row in self._keys.items()
+        ]
         many(connection, statements.RELEASE_KEY, keyed)
         many(connection, to.signal, self._signals.values())
         for rows in self._moves.values():
@@ -100,7 +103,7 @@ class SignalBatch:
 
     def _release(self, row: Row) -> None:
         """A key that comes again, past the day for which the core remembers it, is the later signal's."""
-        key = row["owner"], row["idempotency_key"]
+        key = row["owner"], row["source_name"], row["idempotency_key"]
         before = self._keys.get(key)
         if before is not None and before["id"] != row["id"]:
             before["idempotency_key"] = None

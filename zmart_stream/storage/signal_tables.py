@@ -79,8 +79,9 @@ signals = Table(
 )
 IS_KEYED = text("idempotency_key IS NOT NULL AND status <> 'rejected'")
 Index(
-    "uq_signals_owner_idempotency_key",
+    "uq_signals_owner_source_name_idempotency_key",
     signals.c.owner,
+    signals.c.source_name,
     signals.c.idempotency_key,
     unique=True,
     sqlite_where=IS_KEYED,

@@ -160,6 +160,7 @@ RELEASE_KEY = (
     update(_signal)
     .where(
         _signal.c.owner == bindparam("whose"),
+        _signal.c.source_name == bindparam("source"),
         _signal.c.idempotency_key == bindparam("key"),
         _signal.c.id != bindparam("other"),
         IS_KEYED,  # in the words of the partial index, or it is not used

@@ -49,7 +49,7 @@ __all__ = [
     "users",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`; kept here so that a start with a current schema needs no Alembic."""
 
 ACTIVE = "Active"
