@@ -30,6 +30,28 @@ def rss_mb(pid: int | str = "self") -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
+class Stolen:
+    """What a host took of this machine's processors since this was made; nan where the system does not say."""
+
+    def __init__(self) -> None:
+        self._began = self._ticks()
+
+    def share(self) -> float:
+        """In percent of the time of all processors."""
+        before, after = self._began, self._ticks()
+        total = sum(after) - sum(before)
+        return 100.0 * (after[7] - before[7]) / total if total else float("nan")
+
+    @staticmethod
+    def _ticks() -> list[int]:
+        """Of user, nice, system, idle, iowait, irq, softirq, steal."""
+        try:
+            with open("/proc/stat", encoding="ascii") as stat:
+                return [int(field) for field in stat.readline().split()[1:9]]
+        except OSError:
+            return [0] * 8
+
+
 class Lag:
     """How late the loop wakes a sleeper."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.bench.conftest import Size
-from tests.bench.measure import percentile, rss_mb
+from tests.bench.measure import Stolen, percentile, rss_mb
 from tests.bench.processes import Child, Json, free_port, until
 from tests.bench.report import Report
 from tests.service.harness import PREFIX, Sandbox, venue_sets
@@ -167,9 +167,12 @@ def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> N
     bare = Child("tests.bench.bare_api", json.dumps(bodies), log=world.folder / "bare.log")
     try:
         port = int(bare.line())
+        stolen = Stolen()
         probe, fed = world.probed(lambda: world.ask(world.port, size.requests_s))
         assert fed is not None
+        taken, stolen = stolen.share(), Stolen()
         bare_fed = world.ask(port, size.requests_s)
+        taken_bare = stolen.share()
         world.venue.hold_clock(hold=True)
         time.sleep(1.0)
         quiet = world.ask(world.port, size.requests_s)
@@ -186,6 +189,7 @@ def test_requests_beside_the_feed(world: World, report: Report, size: Size) -> N
     report.add(world.asked, "loop lag of the daemon, p99", probe["lag_p99_ms"], "ms", promise="< 20 ms")
     report.add(world.asked, "longest turn of the runner", probe["longest_turn_ms"], "ms")
     report.add(world.asked, "callers themselves late, p99", fed["late_p99_ms"], "ms")
+    report.add(world.asked, "processors taken by the host, beside the feed", taken, "%", control=(taken_bare, BARE))
 
 
 def tell(report: Report, table: str, what: str, told: Sequence[float], control: Sequence[float]) -> None:

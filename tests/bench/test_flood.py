@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from tests.bench.conftest import Size
-from tests.bench.measure import percentile
+from tests.bench.measure import Stolen, percentile
 from tests.bench.poster import AGAIN
 from tests.bench.processes import Child
 from tests.bench.report import Report
@@ -88,9 +88,11 @@ def test_two_hundred_signals_a_second(tmp_path: Path, report: Report, size: Size
         with ending(daemon):
             daemon.event("book.ready")
             daemon.until("warm-up", lambda: daemon.status()["warm_up"]["ended"])
+            stolen = Stolen()
             alone, lag_alone = quiet(daemon, size.flood_s)
+            taken_alone, stolen = stolen.share(), Stolen()
             told = posted(daemon, bots, size.flood_s)
-            lag = lag_ms(daemon)
+            lag, taken = lag_ms(daemon), stolen.share()
             ids = {identity for each in told["ids"] for identity in each}
             daemon.until("every end", lambda: daemon.get("signals/pending")["total"] == 0)
             listed, kept = processed(daemon), stored(daemon)
@@ -116,4 +118,5 @@ def test_two_hundred_signals_a_second(tmp_path: Path, report: Report, size: Size
     report.add(table, name, lag["lag_p99_ms"], "ms", control=(lag_alone["lag_p99_ms"], "no signals"), promise=promise)
     report.add(table, "loop lag, longest", lag["lag_max_ms"], "ms", control=(lag_alone["lag_max_ms"], "no signals"))
     report.add(table, "share of a core, all threads", told["share"], "%", control=(alone, "no signals"))
+    report.add(table, "processors taken by the host meanwhile", taken, "%", control=(taken_alone, "no signals"))
     report.add(table, "the bots themselves late, p99", told["late_p99_ms"], "ms")
