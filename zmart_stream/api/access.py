@@ -49,7 +49,8 @@ class AccessLog:
             try:
                 reply = await handler(request)
             except (ConnectionError, asyncio.CancelledError):
-                _log.debug("api.left", **self._facts(request, None, began))
+                facts = self._facts(request, None, began)
+                _log.debug("api.left", **facts)
                 raise
             # a read that nobody wants to hear of costs no line either: there are hundreds a second
             if reply.status >= 400 or request.method not in _READS or _log.is_enabled_for(logging.DEBUG):
