@@ -28,8 +28,9 @@ STEPS = 20
 SWITCH_S = 0.001
 """How soon a thread that wants the interpreter gets it: a read of the database asks dozens of times."""
 YOUNG = 2_000
-"""New objects until garbage is looked for among them: a feed makes next to none, and looking costs a ms a thousand. With
-more, refused requests, which keep themselves and their bodies alive until then, hold tens of megabytes."""
+"""New objects until garbage is looked for among them: a feed makes next to none, and looking costs a ms a thousand.
+
+With more, refused requests, which keep themselves and their bodies alive until then, hold tens of megabytes."""
 ANCHOR_EVERY_S = 60.0
 MAX_LAG_S = 1.0
 PULSE_S = 1.0
